@@ -1,0 +1,7 @@
+"""OpenNebula's template syntax: typed values, the text and the XML notation, and printers for both."""
+
+from services.common.template.markup import cdata, escape
+from services.common.template.reader import parse
+from services.common.template.values import Template, TemplateError, Vector
+
+__all__ = ["Template", "TemplateError", "Vector", "cdata", "escape", "parse"]
