@@ -1,0 +1,1 @@
+"""Transition tables, and which driver action each transient state needs."""

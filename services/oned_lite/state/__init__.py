@@ -1,0 +1,12 @@
+"""Pure replicated state: tables of rows, change sets, transactions, secondary indexes, snapshots.
+
+Rows are frozen `msgspec.Struct`s declared by the model; this package knows none of them by name. Nothing here computes
+anything while applying: a change set carries finished after-images, so every server ends with the same bytes.
+"""
+
+from .change import Change, ChangeSet
+from .store import Snapshot, Store
+from .table import Key, Reader, Table
+from .transaction import Layer, Overlay, Transaction
+
+__all__ = ["Change", "ChangeSet", "Key", "Layer", "Overlay", "Reader", "Snapshot", "Store", "Table", "Transaction"]
