@@ -1,0 +1,36 @@
+"""Which driver does which work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from services.oned_lite.lifecycle.work import Work, WorkResult
+from services.oned_lite.model.configuration import Configuration
+
+from .port import Driver
+
+
+class Drivers:
+    """Finds the driver of a piece of work by its full name ("tm/shared") or its family ("tm"), and keeps its deadline."""
+
+    def __init__(self, drivers: Mapping[str, Driver]) -> None:
+        self._drivers = drivers
+
+    async def run(self, work: Work) -> WorkResult:
+        """Never raises but for cancellation."""
+        family, _, _name = work.driver.partition("/")
+        driver = self._drivers.get(work.driver) or self._drivers.get(family)
+        if driver is None:
+            return WorkResult(key=work.key, ok=False, message=f"no driver {work.driver}")
+        try:
+            async with asyncio.timeout(work.timeout_s):
+                return await driver.run(work)
+        except TimeoutError:
+            return WorkResult(key=work.key, ok=False, message=f"driver {work.driver} gave no answer in {work.timeout_s:g} s")
+
+
+def local_drivers(conf: Configuration, data: Path) -> Drivers:
+    """The drivers of a daemon whose own files are under `data`."""
+    return Drivers({})
