@@ -8,23 +8,32 @@ from services.oned_lite.lifecycle.work import Work, WorkKey
 from services.oned_lite.raft.types import Entry, HardState, SnapshotMeta
 from services.oned_lite.state import Change, ChangeSet
 
-from .gate import Answer
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to the request that came in under `request_id`."""
+    """The answer to the request that came in under `request_id`: a finished XML-RPC response document."""
 
     request_id: int
-    answer: Answer
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """A snapshot: it replaces the whole log and all tables."""
+
+    meta: SnapshotMeta
+    rows: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """To be made durable in the order given, then reported by `Node.persisted(ticket)`."""
+    """To be made durable in this order: term and vote, snapshot, entries (the log is first cut from the first one's index
+    on). Then `Node.persisted(ticket)`; a ticket covers all earlier ones, so several may share one durable commit."""
 
     ticket: int
     hard_state: HardState | None
+    install: Install | None
     entries: tuple[Entry, ...]
 
 
@@ -34,15 +43,6 @@ class Applied:
 
     index: int
     change_set: ChangeSet
-
-
-@dataclass(frozen=True, slots=True)
-class Install:
-    """A snapshot that replaces log and tables; reported by `Node.persisted(ticket)`."""
-
-    ticket: int
-    meta: SnapshotMeta
-    rows: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,14 @@ class RoleChanged:
 
 @dataclass(slots=True)
 class Effects:
-    """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more."""
+    """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more; `fatal`
+    says why the server must stop at once (a broken invariant)."""
 
     frames: list[tuple[int, bytes]] = field(default_factory=list)
     persist: list[Persist] = field(default_factory=list)
-    install: list[Install] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     start: list[Work] = field(default_factory=list)
     stop: list[WorkKey] = field(default_factory=list)
     roles: list[RoleChanged] = field(default_factory=list)
+    fatal: str = ""

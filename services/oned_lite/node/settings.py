@@ -1,0 +1,40 @@
+"""What a node is told at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.oned_lite.raft.types import RaftConfig
+
+SOLO_ID = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """One server of the zone as clients know it: id, name, XML-RPC endpoint."""
+
+    server_id: int
+    name: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """`raft.server_id` is this server's; `servers` the membership a fresh cluster begins with (empty: alone).
+
+    `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
+    long one sent to the leader waits for its answer. Credentials only count when the database is empty.
+    """
+
+    raft: RaftConfig
+    servers: tuple[ServerInfo, ...] = ()
+    scheduler: bool = True
+    admin: str = "oneadmin"
+    password: str = field(default="opennebula", repr=False)
+    hold_ms: int = 3000
+    forward_timeout_ms: int = 10_000
+    requests_max: int = 4096
+
+    @property
+    def solo(self) -> bool:
+        return not self.servers
