@@ -78,12 +78,13 @@ class Heartbeat(_Message, frozen=True, array_like=True, tag=8):
 
 
 class HeartbeatResponse(_Message, frozen=True, array_like=True, tag=9):
-    """`verified_index`: up to where this leader's appends were checked; `state_hash` is that at `applied_index`."""
+    """`verified_index`: up to where this leader's appends were checked; `state_hash` is that at `applied_index`
+    (None if the server has not computed it since it started)."""
 
     round: int
     verified_index: int
     applied_index: int
-    state_hash: int
+    state_hash: int | None
 
 
 class InstallSnapshot(_Message, frozen=True, array_like=True, tag=10):
@@ -117,7 +118,13 @@ class Diverged(_Message, frozen=True, array_like=True, tag=14):
     state_hash: int
 
 
-LeaderMessage = AppendEntries | Heartbeat | InstallSnapshot | TimeoutNow | Diverged
+class CommitNotice(_Message, frozen=True, array_like=True, tag=15):
+    """More is committed; saves an idle follower the wait for the next heartbeat. Not answered."""
+
+    commit: int
+
+
+LeaderMessage = AppendEntries | Heartbeat | CommitNotice | InstallSnapshot | TimeoutNow | Diverged
 
 Message = (
     PreVoteRequest
@@ -134,6 +141,7 @@ Message = (
     | TimeoutNow
     | StaleTerm
     | Diverged
+    | CommitNotice
 )
 
 _encoder = msgspec.msgpack.Encoder()
