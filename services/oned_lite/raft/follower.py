@@ -52,9 +52,7 @@ class Follower:
     def _reject(self, sender: int, append: AppendEntries) -> None:
         core = self._core
         hint_index, hint_term = core.log.last_at_most(append.prev_index, append.prev_term)
-        core.send(
-            sender, AppendRejected(core.term, append.prev_index, hint_index, hint_term, core.log.last_index)
-        )
+        core.send(sender, AppendRejected(core.term, append.prev_index, hint_index, hint_term, core.log.last_index))
 
     def on_heartbeat(self, sender: int, heartbeat: Heartbeat) -> None:
         core = self._core

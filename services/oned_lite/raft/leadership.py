@@ -231,7 +231,7 @@ class Leadership:
 
     # Snapshots
 
-    def offer_snapshot(self, peer: int, meta: SnapshotMeta, data: bytes) -> None:
+    def send_snapshot(self, peer: int, meta: SnapshotMeta, data: bytes) -> None:
         progress = self.progress.get(peer)
         if progress is None or progress.mode is not Mode.SNAPSHOT or progress.snapshot is not None:
             return
@@ -280,10 +280,12 @@ class Leadership:
     def _answered_round(self) -> int:
         """The latest heartbeat round that a majority has answered."""
         core = self._core
-        return quorum_value([
-            self._round if voter == core.server_id else self.progress[voter].round
-            for voter in core.configurations.current.voters
-        ])
+        return quorum_value(
+            [
+                self._round if voter == core.server_id else self.progress[voter].round
+                for voter in core.configurations.current.voters
+            ]
+        )
 
     def _confirm_reads(self) -> None:
         self.reads.confirm(self._answered_round())

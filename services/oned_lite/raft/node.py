@@ -59,9 +59,9 @@ class RaftNode:
         snapshot: SnapshotMeta | None,
         configuration: Configuration,
         entries: Sequence[Entry],
+        applied_index: int,
         rng: Random,
         now_ms: int,
-        applied_index: int = 0,
     ) -> None:
         self._core = Core(config, hard_state, snapshot, configuration, entries, applied_index, rng, now_ms)
         self._elections = Elections(self._core, self._lead)
@@ -149,7 +149,7 @@ class RaftNode:
         core.failed = True
 
     def applied(self, index: int, state_hash: int) -> None:
-        """The state machine is at `index`, where its hash is `state_hash`. To be told of every index, or of every n-th."""
+        """The state machine is at `index`, where its hash is `state_hash`. To be told after every entry or batch of them."""
         core = self._core
         core.applied_index = index
         core.hashes.add(index, state_hash)
@@ -160,8 +160,7 @@ class RaftNode:
         """Entries up to `meta.index`, which is applied, may go; whoever still needs them gets a snapshot."""
         self._core.compact(meta)
 
-    def peer_connected(self, peer: int, now_ms: int) -> None:
-        self._advance(now_ms)
+    def peer_connected(self, peer: int) -> None:
         if self._core.leadership is not None:
             self._core.leadership.connected(peer)
 
@@ -173,14 +172,14 @@ class RaftNode:
         elif peer == self._core.leader_id:
             self._elections.leader_disconnected()
 
-    def offer_snapshot(self, peer: int, meta: SnapshotMeta, data: bytes, now_ms: int) -> None:
+    def send_snapshot(self, peer: int, meta: SnapshotMeta, data: bytes, now_ms: int) -> None:
         """The snapshot asked for by `snapshot_wanted`. The same `data` may be offered to several; it is cut in chunks here.
 
         `meta` is `snapshot_meta(index)` of the state in `data`. Ignored if nobody waits for it any more.
         """
         self._advance(now_ms)
         if self._core.leadership is not None:
-            self._core.leadership.offer_snapshot(peer, meta, data)
+            self._core.leadership.send_snapshot(peer, meta, data)
 
     def take(self) -> Output:
         """Everything to do since the last time. Call it until it is false."""
