@@ -1,0 +1,72 @@
+"""Whether an address can be listened on, and who has it if not."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+from deploy.lab.errors import LabError
+from services.common.settings import Address
+
+
+def has_own_addresses() -> bool:
+    """Whether loopback addresses other than 127.0.0.1 can be listened on (Linux: always; macOS: unless set up)."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.20.21", 0))
+        except OSError:
+            return False
+        return True
+
+
+def require_free(address: Address, purpose: str) -> None:
+    """Raises LabError if nothing can listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+            probe.listen()
+        except OSError as error:
+            raise LabError(_explain(error, address, purpose)) from error
+
+
+def _explain(error: OSError, address: Address, purpose: str) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            holder = _holder(address.port)
+            by = f" by {holder}" if holder else ""
+            advice = "stop it" if holder else "find it with: ss -ltnp"
+            return f"port {address.port} on {address.host}, wanted for {purpose}, is taken{by}; {advice}, or use --network or --ports"
+        case errno.EADDRNOTAVAIL:
+            return f"this system has no address {address.host}, wanted for {purpose}; use --ports {8080} for 127.0.0.1 alone"
+        case errno.EACCES:
+            return f"port {address.port}, wanted for {purpose}, is for root only; use --ports with a number above 1024"
+        case _:
+            return f"cannot listen on {address}, wanted for {purpose}: {error.strerror}"
+
+
+def _holder(port: int) -> str:
+    """The process that listens on a port, as "nginx (pid 812)"; empty where that cannot be seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if sockets.intersection(str(link.readlink()) for link in (folder / "fd").iterdir()):
+                return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
+        except OSError:
+            continue  # somebody else's process, or one that has just ended
+    return ""
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """Inodes of the sockets that listen on a port (proc_pid_net(5): address, state 0A, inode)."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(fields[9])
+    return inodes

@@ -1,0 +1,35 @@
+"""Programs a lab may need from the system, and the Debian packages they come in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from deploy.lab.errors import LabError
+
+DEBIAN_PACKAGES = {
+    "mariadbd": "mariadb-server",
+    "mariadb-install-db": "mariadb-server",
+    "memcached": "memcached",
+}
+
+
+def find(program: str) -> str:
+    """The program's path. Servers live in folders that a plain user's PATH leaves out."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin:/sbin")
+    if found is None:
+        package = DEBIAN_PACKAGES[program]
+        raise LabError(f"{program} is not installed; on Debian: apt-get install {package}")
+    return found
+
+
+def ours(script: str) -> tuple[str, ...]:
+    """How to run one of our own console scripts: with this Python, from beside it."""
+    path = Path(sys.executable).parent / script
+    if not path.is_file():
+        raise LabError(
+            f"{path} is missing; install the services with deploy/up, or: {sys.executable} -m pip install -e ."
+        )
+    return sys.executable, str(path)

@@ -1,0 +1,227 @@
+"""Makes the processes of a topology run, and stops, kills and freezes them.
+
+Nothing is restarted behind anybody's back: a lab is for seeing things die. Every process is known by its pid file, so
+that each command works on a lab that another one has started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from deploy.lab import ports, processes
+from deploy.lab.errors import LabError
+from deploy.lab.folders import LabFolder, private_folder, write_secret
+from deploy.lab.processes import Condition, ProcessId
+from deploy.lab.readiness import ask
+from deploy.lab.topology import Preparation, Process, Topology
+
+READY_WITHIN_S = 60.0
+PREPARED_WITHIN_S = 120.0
+POLL_S = 0.03
+
+Report = Callable[[str], None]
+"""Takes one line of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A process as it is found: never started or ended means no pid."""
+
+    process: Process
+    condition: Condition
+    pid: int | None
+
+
+class Supervisor:
+    """The processes of the lab in one folder."""
+
+    def __init__(self, topology: Topology, folder: LabFolder, report: Report) -> None:
+        self.topology = topology
+        self.folder = folder
+        self._report = report
+
+    def look(self, process: Process) -> Sighting:
+        found = self._find(process)
+        if found is None:
+            return Sighting(process, Condition.ENDED, None)
+        return Sighting(process, processes.condition(found), found.pid)
+
+    def look_at_all(self) -> list[Sighting]:
+        return [self.look(process) for process in self.topology.processes]
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keeps two commands from starting and stopping the same lab at the same time."""
+        with self.folder.lock.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError(
+                    "another onelite command is starting or stopping this lab; try again when it is done"
+                ) from None
+            yield
+
+    async def start(self, wanted: tuple[Process, ...]) -> None:
+        """Starts those that do not run and waits until all are ready. If one fails, none that it started is left."""
+        missing = tuple(process for process in wanted if self._find(process) is None)
+        for process in missing:
+            for address in process.ports:
+                ports.require_free(address, process.name)
+        try:
+            await self._start_together(wanted, missing)
+        except BaseException:
+            await self._stop_those(missing, quiet=True)
+            raise
+
+    async def stop(self, wanted: tuple[Process, ...]) -> None:
+        """Asks each to end (SIGTERM), those that need others first, and kills what does not within its time."""
+        await self._stop_those(wanted, quiet=False)
+
+    def kill(self, wanted: tuple[Process, ...]) -> None:
+        """SIGKILL: what a crash or a power cut does to a process."""
+        self._signal(wanted, signal.SIGKILL, "killed")
+
+    def pause(self, wanted: tuple[Process, ...]) -> None:
+        """SIGSTOP: the process stays but does nothing, like a machine that hangs."""
+        self._signal(wanted, signal.SIGSTOP, "paused")
+
+    def resume(self, wanted: tuple[Process, ...]) -> None:
+        """SIGCONT."""
+        self._signal(wanted, signal.SIGCONT, "resumed")
+
+    def how_it_ended(self, pid: int, process: Process) -> str:
+        """What is known of the end of a process that was `pid`."""
+        last = self._recorded(process)
+        return (processes.exit_of(last) if last is not None and last.pid == pid else None) or "ended"
+
+    def _signal(self, wanted: tuple[Process, ...], signum: signal.Signals, done: str) -> None:
+        for process in wanted:
+            found = self._find(process)
+            if found is not None and processes.send(found, signum):
+                self._report(f"{process.name} (pid {found.pid}) {done}")
+            else:
+                self._report(f"{process.name} does not run")
+
+    async def _start_together(self, wanted: tuple[Process, ...], missing: tuple[Process, ...]) -> None:
+        ready = {process.name: asyncio.Event() for process in wanted}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for process in wanted:
+                    group.create_task(self._start_one(process, process in missing, ready))
+        except* LabError as failures:
+            raise failures.exceptions[0] from None
+
+    async def _start_one(self, process: Process, fresh: bool, ready: dict[str, asyncio.Event]) -> None:
+        for name in process.needs:
+            if name in ready:
+                await ready[name].wait()
+        began = time.monotonic()
+        if fresh:
+            await self._prepare(process)
+            self._spawn(process)
+        await self._until_ready(process)
+        took = f"ready after {time.monotonic() - began:.1f} s" if fresh else "runs already"
+        self._report(f"{process.name:<11}{took}")
+        ready[process.name].set()
+
+    async def _prepare(self, process: Process) -> None:
+        for folder in process.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for file in process.files:
+            if file.secret:
+                write_secret(file.path, file.text)
+            else:
+                file.path.write_text(file.text)
+        socket = self.folder.socket(process.name)
+        if socket.parent != self.folder.lock.parent:
+            private_folder(socket.parent)
+        if process.preparation is not None:
+            await asyncio.to_thread(_prepare_once, process.preparation, self.folder.log(process.name), process.name)
+
+    def _spawn(self, process: Process) -> None:
+        born = processes.spawn(process.argv, self.folder.log(process.name))
+        self.folder.pid_file(process.name).write_bytes(msgspec.json.encode(born))
+
+    async def _until_ready(self, process: Process) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while (amiss := await ask(process.probe)) is not None:
+            if self._find(process) is None:
+                raise LabError(f"{process.name} ended while it started: {last_line(self.folder.log(process.name))}")
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"{process.name} is not ready after {READY_WITHIN_S:.0f} s ({amiss}); "
+                    f"its log: {self.folder.log(process.name)}"
+                )
+            await asyncio.sleep(POLL_S)
+
+    async def _stop_those(self, wanted: tuple[Process, ...], quiet: bool) -> None:
+        for wave in self.topology.waves():
+            async with asyncio.TaskGroup() as group:
+                for process in wave:
+                    if process in wanted:
+                        group.create_task(self._stop_one(process, quiet))
+
+    async def _stop_one(self, process: Process, quiet: bool) -> None:
+        found = self._find(process)
+        if found is None:
+            return
+        began = time.monotonic()
+        processes.send(found, signal.SIGTERM)
+        processes.send(found, signal.SIGCONT)  # one that is paused gets the news only when it goes on
+        how = "stopped"
+        while processes.condition(found) is not Condition.ENDED:
+            if how == "stopped" and time.monotonic() - began > process.stop_within_s:
+                how = f"killed, as it did not stop within {process.stop_within_s:.0f} s"
+                processes.send(found, signal.SIGKILL)
+            await asyncio.sleep(POLL_S)
+        processes.exit_of(found)
+        if not quiet or how != "stopped":
+            self._report(f"{process.name:<11}{how}")
+
+    def _find(self, process: Process) -> ProcessId | None:
+        """The process, if it is alive."""
+        recorded = self._recorded(process)
+        return recorded if recorded and processes.condition(recorded) is not Condition.ENDED else None
+
+    def _recorded(self, process: Process) -> ProcessId | None:
+        try:
+            return msgspec.json.decode(self.folder.pid_file(process.name).read_bytes(), type=ProcessId)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None  # never started, or its file was cut off by a crash
+
+
+def _prepare_once(preparation: Preparation, log: Path, name: str) -> None:
+    """Runs a preparation to its end, once: a marker beside the folder says that it came to it."""
+    marker = preparation.folder.with_name(f"{preparation.folder.name}.prepared")
+    if marker.exists():
+        return
+    shutil.rmtree(preparation.folder, ignore_errors=True)
+    preparation.folder.mkdir(parents=True)
+    with log.open("ab") as output:
+        try:
+            subprocess.run(preparation.argv, stdout=output, stderr=output, check=True, timeout=PREPARED_WITHIN_S)
+        except (subprocess.SubprocessError, OSError) as error:
+            raise LabError(f"{name}: {Path(preparation.argv[0]).name} failed ({error}); see {log}") from error
+    marker.touch()
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - 8192))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except FileNotFoundError:
+        lines = []
+    return f"{lines[-1]} (log: {log})" if lines else f"it left no word (log: {log})"
