@@ -28,7 +28,7 @@ from services.oned_lite.api.catalogue import DUTIES, METHODS, TABLES, TIMERS
 from services.oned_lite.api.configuration import default_configuration
 from services.oned_lite.drivers.registry import local_drivers
 from services.oned_lite.lifecycle.work import Step, Work, required_work
-from services.oned_lite.node.gate import Admitted, Request, admit, handle
+from services.oned_lite.node.gate import Request, serve
 from services.oned_lite.state import Store, Transaction
 from tests.parity import replay
 
@@ -51,8 +51,7 @@ class LocalOned:
 
     def call(self, method: str, *arguments: Value) -> list[Any]:
         request = Request(method, arguments, int(time.time()), os.urandom(16))
-        admitted = admit(METHODS, self.store, self.conf, request)
-        outcome = handle(admitted, self.store, self.conf, ClusterStatus()) if isinstance(admitted, Admitted) else admitted
+        outcome = serve(METHODS, self.store, self.conf, ClusterStatus(), request)
         if outcome.transaction is not None:
             self._commit(outcome.transaction, method)
         if isinstance(outcome.answer, Fault):

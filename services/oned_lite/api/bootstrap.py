@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from services.common.template import Template
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.group import GROUPS, Group
 from services.oned_lite.model.objects import COUNTERS, Counter
 from services.oned_lite.model.user import USERS, User
+from services.oned_lite.model.zone import ZONES, Zone, ZoneServer
 from services.oned_lite.policy.authentication import password_hash
 from services.oned_lite.state import Transaction
 
 
-def bootstrap(tx: Transaction, conf: Configuration, *, admin: str, password: str, serveradmin_password: str) -> None:
-    """Writes them. `admin` is the first user's name, normally oneadmin; `conf` decides e.g. the datastores' location."""
+def bootstrap(
+    tx: Transaction,
+    conf: Configuration,
+    *,
+    admin: str,
+    password: str,
+    serveradmin_password: str,
+    servers: Sequence[ZoneServer] = (),
+) -> None:
+    """Writes them. `admin` is the first user's name, normally oneadmin; `servers` are those of a zone with several."""
     _groups(tx)
     _users(tx, admin, password, serveradmin_password)
+    _zone(tx, conf, servers)
 
 
 def _groups(tx: Transaction) -> None:
@@ -35,3 +48,10 @@ def _users(tx: Transaction, admin: str, password: str, serveradmin_password: str
         ),
     )
     tx.put(COUNTERS, Counter(tablename=USERS.table.name, last_oid=1))
+
+
+def _zone(tx: Transaction, conf: Configuration, servers: Sequence[ZoneServer]) -> None:
+    endpoint = f"http://localhost:{conf.template.get('PORT')}/RPC2"
+    zone = Zone(oid=0, name="OpenNebula", servers=tuple(servers), template=Template((("ENDPOINT", endpoint),)))
+    tx.put(ZONES.table, zone)
+    tx.put(COUNTERS, Counter(tablename=ZONES.table.name, last_oid=99))

@@ -10,14 +10,29 @@ from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.objects import COUNTERS
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vmtemplate import TEMPLATES
+from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
-from . import vmtemplate
+from . import system, vmtemplate, zone
 from .method import merge
 
-METHODS = merge([vmtemplate.METHODS, vmtemplate.POOL_METHODS])
+METHODS = merge(
+    [
+        system.METHODS,
+        vmtemplate.METHODS,
+        vmtemplate.POOL_METHODS,
+        zone.METHODS,
+    ]
+)
 
-TABLES: tuple[Table[Any], ...] = (COUNTERS, ACL_RULES, USERS.table, GROUPS.table, TEMPLATES.table)
+TABLES: tuple[Table[Any], ...] = (
+    COUNTERS,
+    ACL_RULES,
+    USERS.table,
+    GROUPS.table,
+    TEMPLATES.table,
+    ZONES.table,
+)
 
 DUTIES: tuple[Duty, ...] = ()
 

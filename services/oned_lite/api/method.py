@@ -38,6 +38,7 @@ class Method:
     `leader_only`: a follower sends the call on to the leader; otherwise every server answers from its own tables.
     `in_disabled_zone`: served in a zone that is switched off. `hidden`: parameters never logged or given to hooks.
     `counts`: how many arguments may be given, where not every number between required and all is good.
+    `reads`: changes nothing, so it may be asked twice (the leader_only ones among them too).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Method:
     in_disabled_zone: bool = False
     hidden: frozenset[str] = frozenset()
     counts: frozenset[int] | None = None
+    reads: bool = False
 
     def bind(self, arguments: Sequence[Value]) -> list[Value]:
         """Checks types and fills in defaults. Arguments beyond the last parameter are ignored, as oned does.
@@ -91,6 +93,7 @@ class MethodTable:
         in_disabled_zone: bool = False,
         hidden: Iterable[str] = (),
         counts: Iterable[int] | None = None,
+        reads: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Registers the decorated handler as `prefix.verb`."""
 
@@ -104,6 +107,7 @@ class MethodTable:
                 in_disabled_zone=in_disabled_zone,
                 hidden=frozenset(hidden),
                 counts=None if counts is None else frozenset(counts),
+                reads=reads,
             )
             return handler
 
@@ -111,7 +115,7 @@ class MethodTable:
 
     def read(self, verb: str, **options: Any) -> Callable[[Handler], Handler]:
         """A method that every server answers by itself, in a disabled zone too (info and pool calls)."""
-        return self.add(verb, leader_only=False, in_disabled_zone=True, **options)
+        return self.add(verb, leader_only=False, in_disabled_zone=True, reads=True, **options)
 
 
 def _parameters(handler: Handler) -> tuple[Parameter, ...]:

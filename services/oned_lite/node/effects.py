@@ -9,7 +9,6 @@ from services.oned_lite.raft.types import Entry, HardState, SnapshotMeta
 from services.oned_lite.state import Change, ChangeSet
 
 
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The answer to the request that came in under `request_id`: a finished XML-RPC response document."""

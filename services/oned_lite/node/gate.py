@@ -18,6 +18,7 @@ from services.oned_lite.policy.caller import Caller
 from services.oned_lite.state import Reader, Transaction
 
 METHOD_NOT_FOUND = -506
+WRONG_PARAMETERS = -501
 Answer = Value | Fault
 """An array as oned answers it, or a fault."""
 
@@ -40,36 +41,30 @@ class Request:
     seed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A request whose method exists and whose caller is known."""
-
-    request: Request
-    method: Method
-    caller: Caller
-
-
-def admit(methods: Mapping[str, Method], reader: Reader, conf: Configuration, request: Request) -> Admitted | Outcome:
-    """Finds the method and authenticates; an Outcome where either fails."""
+def serve(
+    methods: Mapping[str, Method], reader: Reader, conf: Configuration, cluster: ClusterStatus, request: Request
+) -> Outcome:
+    """The whole way. `reader` is the state the request is decided on: the committed one, or the newest at the leader."""
     method = methods.get(request.method)
     if method is None:
         return Outcome(Fault(METHOD_NOT_FOUND, f"Method '{request.method}' not defined"))
     if not request.arguments:
-        return Outcome(Fault(-501, "Not enough parameters"))
+        return Outcome(Fault(WRONG_PARAMETERS, "Not enough parameters"))
     session = request.arguments[0]
     if not isinstance(session, str):
-        return Outcome(Fault(-501, "Parameter that is supposed to be a string is not"))
+        return Outcome(Fault(WRONG_PARAMETERS, "Parameter that is supposed to be a string is not"))
     caller = authenticate(reader, conf, session, request.now)
     if caller is None:
-        return Outcome(failure(method.name, authentication_failed()))
-    return Admitted(request, method, caller)
+        return Outcome(failure(method.name, _not_authenticated()))
+    return _handle(method, caller, request, reader, conf, cluster)
 
 
-def handle(admitted: Admitted, reader: Reader, conf: Configuration, cluster: ClusterStatus) -> Outcome:
+def _handle(
+    method: Method, caller: Caller, request: Request, reader: Reader, conf: Configuration, cluster: ClusterStatus
+) -> Outcome:
     """Runs the handler on a transaction of its own."""
-    request, method = admitted.request, admitted.method
     tx = Transaction(reader, now=request.now, seed=request.seed)
-    call = Call(method.name, tx, admitted.caller, conf, cluster)
+    call = Call(method.name, tx, caller, conf, cluster)
     try:
         value = method.handler(call, *method.bind(request.arguments[1:]))
     except ApiError as error:
@@ -89,5 +84,5 @@ def failure(method: str, error: ApiError) -> Value:
     return [False, f"[{method}] {error.message}", int(error.code), error.oid, I8(-1)]
 
 
-def authentication_failed() -> ApiError:
+def _not_authenticated() -> ApiError:
     return ApiError(ErrorCode.AUTHENTICATION, "User couldn't be authenticated, aborting call.")

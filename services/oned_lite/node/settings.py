@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.raft.types import RaftConfig
 
 SOLO_ID = -1
-
-
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """One server of the zone as clients know it: id, name, XML-RPC endpoint."""
-
-    server_id: int
-    name: str
-    endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +15,16 @@ class NodeSettings:
     """`raft.server_id` is this server's; `servers` the membership a fresh cluster begins with (empty: alone).
 
     `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
-    long one sent to the leader waits for its answer. Credentials only count when the database is empty.
+    long one sent to the leader waits for its answer. Credentials only count when the database is empty;
+    without a `serveradmin_password` a random one is made.
     """
 
     raft: RaftConfig
-    servers: tuple[ServerInfo, ...] = ()
+    servers: tuple[ZoneServer, ...] = ()
     scheduler: bool = True
     admin: str = "oneadmin"
     password: str = field(default="opennebula", repr=False)
+    serveradmin_password: str = field(default="", repr=False)
     hold_ms: int = 3000
     forward_timeout_ms: int = 10_000
     requests_max: int = 4096

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Store:
     def get(self, table: Table[R], key: Key) -> R | None:
         cached = self._decoded.get((table.name, key))
         if cached is not None:
-            return cached  # type: ignore[return-value]
+            return cast(R, cached)
         data = self._rows[table.name].get(key)
         if data is None:
             return None
@@ -57,11 +57,11 @@ class Store:
     def keys(self, table: Table[R]) -> list[Key]:
         keys = self._sorted_keys.get(table.name)
         if keys is None:
-            keys = self._sorted_keys[table.name] = sorted(self._rows[table.name])  # type: ignore[type-var]
+            keys = self._sorted_keys[table.name] = sorted(self._rows[table.name])
         return keys
 
     def find(self, table: Table[R], index: str, value: Hashable) -> list[Key]:
-        return sorted(self._indexes[table.name][index].get(value, ()))  # type: ignore[type-var]
+        return sorted(self._indexes[table.name][index].get(value, ()))
 
     def count(self, table: Table[R]) -> int:
         return len(self._rows[table.name])

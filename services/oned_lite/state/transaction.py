@@ -37,7 +37,7 @@ class Layer:
             return keys
         gone = {key for key, (row, _) in delta.items() if row is None}
         new = {key for key, (row, _) in delta.items() if row is not None}
-        return sorted((set(keys) | new) - gone)  # type: ignore[type-var]
+        return sorted((set(keys) | new) - gone)
 
     def find(self, table: Table[R], index: str, value: Hashable) -> list[Key]:
         keys = self._base.find(table, index, value)
@@ -47,7 +47,7 @@ class Layer:
         function = table.indexes[index]
         found = {key for key in keys if key not in delta}
         found.update(key for key, (row, _) in delta.items() if row is not None and value in function(row))  # type: ignore[arg-type]
-        return sorted(found)  # type: ignore[type-var]
+        return sorted(found)
 
     def _set(self, table: str, key: Key, row: msgspec.Struct | None, number: int) -> None:
         self._deltas.setdefault(table, {})[key] = (row, number)

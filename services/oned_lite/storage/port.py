@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from services.oned_lite.node.durable import Loaded
 from services.oned_lite.raft.types import Entry, HardState, SnapshotMeta
 from services.oned_lite.state import Change
 
 
 class StorageError(Exception):
     """The database refused, vanished, or is not ours. A failed or uncertain write must be taken as lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a server starts from.
-
-    `snapshot` says up to where the log is compacted (None: from the beginning); `entries` follow it. `rows` are the
-    tables as of `applied_index`, which lies at or after the snapshot and at or before the last entry.
-    """
-
-    hard_state: HardState
-    snapshot: SnapshotMeta | None
-    entries: tuple[Entry, ...]
-    applied_index: int
-    rows: tuple[Change, ...]
 
 
 class Storage(Protocol):
@@ -53,3 +38,6 @@ class Storage(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+__all__ = ["Loaded", "Storage", "StorageError"]

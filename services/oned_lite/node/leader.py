@@ -1,0 +1,167 @@
+"""What only the leader does: decide writes, replicate them, release answers, and see to driver work and timers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.oned_lite.api.bootstrap import bootstrap
+from services.oned_lite.lifecycle.work import Duty, Step, Timer, WorkResult
+from services.oned_lite.model.errors import ApiError, internal
+from services.oned_lite.model.user import USERS
+from services.oned_lite.raft.types import Busy, NotLeader
+from services.oned_lite.state import ChangeSet, Overlay, Transaction
+
+from .clock import Moment
+from .gate import Outcome, Request, failure, serve
+from .replica import Replica, encode_answer
+from .requests import CommitQueue, Computed, Pending
+from .supervisor import Supervisor
+from .timers import TimerClock
+
+RETRY_S = 1.0
+
+
+class Leader:
+    """`ready` from the moment that an entry of the present term is applied until leadership ends: before that, the state
+    may lack what earlier leaders committed (Raft paper, section 8)."""
+
+    def __init__(self, replica: Replica, duties: Sequence[Duty], timers: Sequence[Timer]) -> None:
+        self._replica = replica
+        self._overlay = Overlay(replica.store)
+        self._queue = CommitQueue()
+        self._reads: dict[int, Computed] = {}
+        self._next_context = 0
+        self._last_proposal = 0
+        self._supervisor = Supervisor(duties, replica.conf)
+        self._timers = TimerClock(timers)
+        self.ready = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue) + len(self._reads)
+
+    # ------------------------------------------------------------------ beginning and end
+    def begin(self, moment: Moment) -> None:
+        replica = self._replica
+        self.ready = True
+        if replica.store.count(USERS.table) == 0:
+            self._bootstrap(moment)
+        self._supervisor.start_all(replica.store, self._overlay, replica.effects)
+        self._timers.start(moment.ms)
+
+    def end(self) -> list[Computed]:
+        """Stops all driver work, tells waiting writers that their outcome is unknown, and returns the reads: whoever
+        leads now can answer those."""
+        self.ready = False
+        self._supervisor.stop_all(self._replica.effects)
+        self._overlay.clear()
+        for computed in self._queue.abandon():
+            self._replica.answer(computed.client, encode_answer(failure(computed.method, _outcome_unknown())))
+        reads = list(self._reads.values())
+        self._reads.clear()
+        return reads
+
+    def _bootstrap(self, moment: Moment) -> None:
+        settings = self._replica.settings
+        tx = self._transaction(moment, "bootstrap")
+        serveradmin = tx.random(32).hex()
+        bootstrap(
+            tx,
+            self._replica.conf,
+            admin=settings.admin,
+            password=settings.password,
+            serveradmin_password=settings.serveradmin_password or serveradmin,
+            servers=settings.servers,
+        )
+        self._propose(tx, "bootstrap", moment)
+
+    # ------------------------------------------------------------------ requests
+    def serve(self, pending: Pending, moment: Moment) -> None:
+        """Decides a request on the newest state and answers once everything it could have seen is committed."""
+        replica = self._replica
+        seed = moment.seed_for(f"{pending.client.peer}/{pending.client.number}")
+        request = Request(pending.method, pending.arguments, moment.epoch_s, seed)
+        outcome = serve(replica.methods, self._overlay, replica.conf, replica.cluster_status(), request)
+        try:
+            self._hold_answer(pending, outcome, moment)
+        except Busy:
+            replica.refuse(
+                pending, internal("Cannot process request, too many writes are waiting for the other servers")
+            )
+        except NotLeader:
+            replica.refuse(pending, internal("Cannot process request, no leader found"))
+
+    def _hold_answer(self, pending: Pending, outcome: Outcome, moment: Moment) -> None:
+        body = encode_answer(outcome.answer)
+        if outcome.transaction is not None:
+            index = self._propose(outcome.transaction, pending.method, moment)
+            self._queue.add(Computed(pending, body, index))
+        elif len(self._overlay):
+            self._queue.add(Computed(pending, body, self._last_proposal))
+        else:
+            self._next_context += 1
+            self._replica.raft.read_index(self._next_context, moment.ms)
+            self._reads[self._next_context] = Computed(pending, body, 0)
+
+    def _propose(self, tx: Transaction, origin: str, moment: Moment) -> int:
+        """Raises Busy or NotLeader; nothing has changed then."""
+        data = tx.change_set(origin).encode()
+        index = self._replica.raft.propose((data,), moment.ms)
+        self._overlay.add(index, tx.rows)
+        self._last_proposal = index
+        return index
+
+    def _transaction(self, moment: Moment, purpose: str) -> Transaction:
+        return Transaction(self._overlay, now=moment.epoch_s, seed=moment.seed_for(purpose))
+
+    # ------------------------------------------------------------------ what consensus reports
+    def applied(self, index: int, change_set: ChangeSet) -> None:
+        """The entry is in the committed state: sets answers free and looks after the rows it changed."""
+        replica = self._replica
+        self._overlay.applied(index)
+        for computed in self._queue.applied(index):
+            replica.answer(computed.client, computed.body, computed.index)
+        if not self.ready:
+            return
+        for change in change_set.changes:
+            self._supervisor.row_changed(replica.store, self._overlay, change.table, change.key, replica.effects)
+            self._timers.table_changed(change.table)
+
+    def read_ready(self, context: int) -> None:
+        computed = self._reads.pop(context, None)
+        if computed is not None:
+            self._replica.answer(computed.client, computed.body, self._replica.store.applied_index)
+
+    def read_failed(self, context: int) -> Computed | None:
+        return self._reads.pop(context, None)
+
+    # ------------------------------------------------------------------ work and timers
+    def work_finished(self, result: WorkResult, moment: Moment) -> None:
+        found = self._supervisor.finish(self._overlay, result.key)
+        if found is None or not self.ready:
+            return
+        duty, work = found
+        tx = self._transaction(moment, f"{result.key}")
+        duty.finished(Step(tx, self._replica.conf), work, result)
+        if not self._propose_step(tx, result.key.action, moment):
+            self._supervisor.again(work, RETRY_S, self._replica.effects)
+
+    def run_timers(self, moment: Moment) -> None:
+        for timer in self._timers.due(moment.ms):
+            tx = self._transaction(moment, timer.name)
+            timer.run(Step(tx, self._replica.conf))
+            self._propose_step(tx, timer.name, moment)
+
+    def _propose_step(self, tx: Transaction, origin: str, moment: Moment) -> bool:
+        """Whether the step changed anything and is on its way."""
+        if not tx.rows:
+            return False
+        try:
+            self._propose(tx, origin, moment)
+        except (Busy, NotLeader):
+            return False
+        return True
+
+
+def _outcome_unknown() -> ApiError:
+    return internal("Leadership was lost before a majority had the change: whether it will happen is unknown")

@@ -1,0 +1,334 @@
+"""One server of the zone as a pure machine: events in, effects out.
+
+The way of a request: `request` → `_route` → here (`_read`), at the leader (`Leader.serve`), handed on (`Forwarding`), or
+waiting until there is a leader. Whoever drives the node calls `take` after each event and carries out what it returns.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass
+
+import msgspec
+
+from services.common.xmlrpc import Fault, Value, decode_call
+from services.oned_lite.api.catalogue import DUTIES, METHODS, TABLES, TIMERS
+from services.oned_lite.lifecycle.work import WorkResult
+from services.oned_lite.model.configuration import Configuration
+from services.oned_lite.model.errors import internal
+from services.oned_lite.model.user import USERS
+from services.oned_lite.raft.messages import decode as decode_message
+from services.oned_lite.raft.messages import encode as encode_message
+from services.oned_lite.raft.node import RaftNode
+from services.oned_lite.raft.output import Install as RaftInstall
+from services.oned_lite.raft.output import Output, RoleChange
+from services.oned_lite.raft.types import BrokenInvariant, Entry, EntryKind, Role
+from services.oned_lite.raft.types import Configuration as Membership
+from services.oned_lite.state import ChangeSet, Snapshot, Store
+
+from . import frames
+from .clock import Moment
+from .durable import Loaded
+from .effects import Applied, Effects, Install, Persist, RoleChanged
+from .forwarding import Forwarding
+from .gate import Request, serve
+from .leader import Leader
+from .replica import Replica, encode_answer
+from .requests import Client, Pending
+from .settings import NodeSettings
+
+EMPTY = ChangeSet(0, "", ())
+HAND_OVER_MS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What health checks and metrics tell. `serving`: reads from this server are good; `reason` why not."""
+
+    server_id: int
+    role: str
+    term: int
+    leader_id: int | None
+    commit_index: int
+    applied_index: int
+    last_index: int
+    state_hash: int
+    serving: bool
+    reason: str
+    waiting: int
+    peers: tuple[int, ...]
+
+
+class Node:
+    def __init__(self, settings: NodeSettings, conf: Configuration, loaded: Loaded, moment: Moment) -> None:
+        store = Store(TABLES)
+        store.load(loaded.applied_index, loaded.rows)
+        members = tuple(server.server_id for server in settings.servers) or (settings.raft.server_id,)
+        raft = RaftNode(
+            settings.raft,
+            loaded.hard_state,
+            loaded.snapshot,
+            Membership(voters=members),
+            loaded.entries,
+            loaded.applied_index,
+            random.Random(moment.seed),
+            moment.ms,
+        )
+        self._replica = Replica(settings, conf, METHODS, store, raft)
+        timers = [timer for timer in TIMERS if settings.scheduler or timer.name != "scheduler"]
+        self._leader = Leader(self._replica, DUTIES, timers)
+        self._forwarding = Forwarding(self._replica)
+        self._held: deque[Pending] = deque()
+        self._installs: deque[tuple[int, RaftInstall]] = deque()
+        self._connected: set[int] = set()
+        self._diverged = ""
+        self._stopping_ms: int | None = None
+        raft.applied(store.applied_index, store.state_hash)
+
+    # ------------------------------------------------------------------ events
+    def request(self, request_id: int, method: str, arguments: list[Value], moment: Moment) -> None:
+        """A client's call. Exactly one `Reply` with its id follows, sooner or later."""
+        deadline_ms = moment.ms + self._replica.settings.hold_ms
+        self._route(Pending(Client(request_id), method, arguments, deadline_ms), moment)
+
+    def frame(self, sender: int, data: bytes, moment: Moment) -> None:
+        """Something from the link to another server. Raises msgspec.DecodeError for what no server of ours sends."""
+        match frames.decode(data):
+            case frames.Consensus(message):
+                self._replica.raft.receive(sender, decode_message(message), moment.ms)
+            case frames.Forward(number, call):
+                self._forwarded_here(sender, number, call, moment)
+            case frames.Forwarded() as answer:
+                self._forwarding.answered(answer, moment.ms)
+            case frames.Refused(number):
+                pending = self._forwarding.refused(number)
+                if pending is not None:
+                    self._held.append(pending)
+        self._settle(moment)
+
+    def peer_connected(self, peer: int, moment: Moment) -> None:
+        self._connected.add(peer)
+        self._replica.raft.peer_connected(peer)
+        self._settle(moment)
+
+    def peer_disconnected(self, peer: int, moment: Moment) -> None:
+        self._connected.discard(peer)
+        self._replica.raft.peer_disconnected(peer, moment.ms)
+        self._held.extend(self._forwarding.link_lost(peer))
+        self._settle(moment)
+
+    def tick(self, moment: Moment) -> None:
+        """Time has passed; every 10 to 20 ms is often enough."""
+        self._replica.raft.tick(moment.ms)
+        self._settle(moment)
+        if self._leader.ready:
+            self._leader.run_timers(moment)
+        self._forwarding.tick(moment.ms)
+        self._serve_held(moment)
+        self._settle(moment)
+
+    def persisted(self, ticket: int, moment: Moment) -> None:
+        self._replica.raft.persisted(ticket, moment.ms)
+        while self._installs and self._installs[0][0] <= ticket:
+            self._load(self._installs.popleft()[1])
+        self._settle(moment)
+
+    def persist_failed(self, moment: Moment) -> None:
+        """A durable write failed or its outcome is uncertain: this server votes and leads no more until restarted."""
+        self._replica.raft.persist_failed(moment.ms)
+        self._settle(moment)
+
+    def work_finished(self, result: WorkResult, moment: Moment) -> None:
+        self._leader.work_finished(result, moment)
+        self._settle(moment)
+
+    def drop_request(self, request_id: int) -> None:
+        """The client has gone: a request that waits for a leader need not be made any more."""
+        self._held = deque(one for one in self._held if one.client != Client(request_id))
+
+    def stop(self, moment: Moment) -> None:
+        """Begins an orderly end: hands leadership over first. `stopped` says when it may go."""
+        self._stopping_ms = moment.ms
+        if self._replica.raft.role is Role.LEADER and not self._replica.settings.solo:
+            self._replica.raft.transfer_leadership(None, moment.ms)
+        self._settle(moment)
+
+    def stopped(self, now_ms: int) -> bool:
+        if self._stopping_ms is None:
+            return False
+        leads = self._replica.raft.role is Role.LEADER and not self._replica.settings.solo
+        busy = self._leader.waiting + len(self._forwarding)
+        return now_ms >= self._stopping_ms + HAND_OVER_MS or (not leads and not busy)
+
+    def take(self) -> Effects:
+        """Everything to do since the last time."""
+        effects, self._replica.effects = self._replica.effects, Effects()
+        return effects
+
+    # ------------------------------------------------------------------ routing requests
+    def _route(self, pending: Pending, moment: Moment) -> None:
+        method = self._replica.methods.get(pending.method)
+        if method is None or not method.leader_only:
+            self._read(pending, moment)
+            return
+        raft = self._replica.raft
+        if self._leader.ready:
+            self._leader.serve(pending, moment)
+            self._settle(moment)
+        elif pending.client.peer is not None and raft.role is not Role.LEADER:
+            self._replica.send(pending.client.peer, frames.Refused(pending.client.number))
+        elif raft.leader_id in self._connected:
+            self._forwarding.hand_on(pending, raft.leader_id, moment.ms)
+        elif self._may_hold(pending, moment.ms):
+            self._held.append(pending)
+        else:
+            self._replica.refuse(pending, internal(self._no_leader()))
+
+    def _read(self, pending: Pending, moment: Moment) -> None:
+        """From the tables of this server, whatever its role."""
+        replica = self._replica
+        request = Request(pending.method, pending.arguments, moment.epoch_s, moment.seed)
+        outcome = serve(replica.methods, replica.store, replica.conf, replica.cluster_status(), request)
+        replica.answer(pending.client, encode_answer(outcome.answer), replica.store.applied_index)
+
+    def _may_hold(self, pending: Pending, now_ms: int) -> bool:
+        """Worth waiting only while a majority is in reach: without one no leader will come."""
+        if now_ms >= pending.deadline_ms or self._stopping_ms is not None:
+            return False
+        return self._majority_in_reach() and len(self._held) < self._replica.settings.requests_max
+
+    def _majority_in_reach(self) -> bool:
+        voters = self._replica.raft.configuration.voters
+        reached = sum(
+            1 for voter in voters if voter in self._connected or voter == self._replica.settings.raft.server_id
+        )
+        return reached > len(voters) // 2
+
+    def _no_leader(self) -> str:
+        if self._replica.raft.role is Role.LEADER:
+            return "Cannot process request, oned cluster is replicating log"
+        if not self._majority_in_reach():
+            return "Cannot process request, no leader found"
+        return "Cannot process request, oned cluster in election mode"
+
+    def _forwarded_here(self, sender: int, number: int, call: bytes, moment: Moment) -> None:
+        try:
+            method, arguments = decode_call(call)
+        except Fault:
+            self._replica.send(sender, frames.Refused(number))
+            return
+        self._route(
+            Pending(Client(number, sender), method, arguments, moment.ms + self._replica.settings.hold_ms), moment
+        )
+
+    def _serve_held(self, moment: Moment) -> None:
+        """Tries every waiting request again; those that must still wait queue up anew."""
+        for _ in range(len(self._held)):
+            self._route(self._held.popleft(), moment)
+
+    # ------------------------------------------------------------------ what consensus wants
+    def _settle(self, moment: Moment) -> None:
+        """Carries out everything consensus asks for, until it asks for nothing."""
+        try:
+            while output := self._replica.raft.take():
+                self._carry_out(output, moment)
+        except BrokenInvariant as broken:
+            self._replica.effects.fatal = str(broken)
+
+    def _carry_out(self, output: Output, moment: Moment) -> None:
+        effects = self._replica.effects
+        for peer, message in output.messages:
+            effects.frames.append((peer, frames.encode(frames.Consensus(encode_message(message)))))
+        if output.needs_persist:
+            self._persist(output)
+        if output.role_changed is not None:
+            self._role_changed(output.role_changed, moment)
+        if output.committed:
+            self._apply(output.committed, moment)
+        for ready in output.reads:
+            self._leader.read_ready(ready.context)
+        for context in output.failed_reads:
+            computed = self._leader.read_failed(context)
+            if computed is not None:
+                self._held.append(computed.pending)
+        for peer in output.snapshot_wanted:
+            self._send_snapshot(peer, moment)
+        for divergence in output.diverged:
+            if divergence.server_id == self._replica.settings.raft.server_id:
+                self._diverged = f"state differs from the leader's at index {divergence.index}"
+
+    def _persist(self, output: Output) -> None:
+        install = None
+        if output.install is not None:
+            self._installs.append((output.ticket, output.install))
+            snapshot = _decode_snapshot(output.install.data)
+            install = Install(output.install.meta, snapshot.rows)
+        persist = Persist(output.ticket, output.hard_state, install, output.entries)
+        self._replica.effects.persist.append(persist)
+
+    def _apply(self, entries: tuple[Entry, ...], moment: Moment) -> None:
+        replica = self._replica
+        for entry in entries:
+            if entry.index <= replica.store.applied_index:
+                continue
+            change_set = ChangeSet.decode(entry.data) if entry.kind is EntryKind.DATA else EMPTY
+            replica.store.apply(entry.index, change_set)
+            replica.effects.applied.append(Applied(entry.index, change_set))
+            self._leader.applied(entry.index, change_set)
+            if entry.term == replica.raft.term and replica.raft.role is Role.LEADER and not self._leader.ready:
+                self._leader.begin(moment)
+                self._serve_held(moment)
+        replica.raft.applied(replica.store.applied_index, replica.store.state_hash)
+        self._forwarding.applied(replica.store.applied_index)
+
+    def _role_changed(self, change: RoleChange, moment: Moment) -> None:
+        if self._leader.ready and change.role is not Role.LEADER:
+            self._held.extend(computed.pending for computed in self._leader.end())
+        self._replica.effects.roles.append(RoleChanged(change.role.value, change.term, change.leader_id))
+        self._serve_held(moment)
+
+    # ------------------------------------------------------------------ snapshots
+    def _send_snapshot(self, peer: int, moment: Moment) -> None:
+        replica = self._replica
+        index = replica.store.applied_index
+        meta = replica.raft.snapshot_meta(index)
+        replica.raft.send_snapshot(peer, meta, msgspec.msgpack.encode(replica.store.snapshot()), moment.ms)
+
+    def _load(self, install: RaftInstall) -> None:
+        snapshot = _decode_snapshot(install.data)
+        self._replica.store.load(install.meta.index, snapshot.rows)
+        if self._replica.store.state_hash != snapshot.state_hash:
+            self._replica.effects.fatal = f"the snapshot at index {install.meta.index} arrived damaged"
+        self._replica.raft.applied(install.meta.index, self._replica.store.state_hash)
+
+    # ------------------------------------------------------------------ for health checks
+    def status(self) -> NodeStatus:
+        replica, raft = self._replica, self._replica.raft
+        reason = self._diverged or ("" if replica.store.count(USERS.table) else "no data yet: waiting for a leader")
+        return NodeStatus(
+            server_id=replica.settings.raft.server_id,
+            role="solo" if replica.settings.solo else raft.role.value,
+            term=raft.term,
+            leader_id=raft.leader_id,
+            commit_index=raft.commit_index,
+            applied_index=replica.store.applied_index,
+            last_index=raft.last_index,
+            state_hash=replica.store.state_hash,
+            serving=not reason,
+            reason=reason,
+            waiting=self._leader.waiting + len(self._forwarding) + len(self._held),
+            peers=tuple(sorted(self._connected)),
+        )
+
+    @property
+    def store(self) -> Store:
+        """The committed state, to be read only."""
+        return self._replica.store
+
+
+def _decode_snapshot(data: bytes) -> Snapshot:
+    return _snapshot_decoder.decode(data)
+
+
+_snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)
