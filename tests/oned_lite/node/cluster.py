@@ -1,0 +1,173 @@
+"""Several nodes in one process, joined by links and disks that work at once unless told otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.common.xmlrpc import Value, decode_response
+from services.oned_lite.api.configuration import default_configuration
+from services.oned_lite.model.zone import ZoneServer
+from services.oned_lite.node.clock import Moment
+from services.oned_lite.node.durable import Loaded
+from services.oned_lite.node.effects import Persist
+from services.oned_lite.node.node import Node
+from services.oned_lite.node.settings import NodeSettings
+from services.oned_lite.raft.types import Entry, HardState, RaftConfig, SnapshotMeta
+from services.oned_lite.state import Change
+
+EPOCH_S = 1_800_000_000
+ADMIN = "oneadmin:opennebula"
+TICK_MS = 10
+
+
+@dataclass
+class Disk:
+    """What one server has made durable."""
+
+    hard_state: HardState = HardState()
+    snapshot: SnapshotMeta | None = None
+    entries: list[Entry] = field(default_factory=list)
+    applied_index: int = 0
+    rows: tuple[Change, ...] = ()
+
+    def write(self, persist: Persist) -> None:
+        self.hard_state = persist.hard_state or self.hard_state
+        if persist.install is not None:
+            self.snapshot, self.entries = persist.install.meta, []
+            self.applied_index, self.rows = persist.install.meta.index, persist.install.rows
+        if persist.entries:
+            first = persist.entries[0].index
+            self.entries = [entry for entry in self.entries if entry.index < first] + list(persist.entries)
+
+    def loaded(self) -> Loaded:
+        return Loaded(self.hard_state, self.snapshot, tuple(self.entries), self.applied_index, self.rows)
+
+
+class Cluster:
+    """`servers` nodes; time passes only in `run`."""
+
+    def __init__(self, servers: int = 3, *, seed: int = 1) -> None:
+        self.now_ms = 0
+        self.seed = seed
+        self.events = 0
+        self.members = tuple(
+            ZoneServer(number, f"frontend{number + 1}", f"http://127.0.20.{21 + number}:2633/RPC2")
+            for number in range(servers)
+        )
+        self.disks = [Disk() for _ in range(servers)]
+        self.nodes: list[Node | None] = [None] * servers
+        self.links: deque[tuple[int, int, bytes]] = deque()
+        self.cut: set[tuple[int, int]] = set()
+        self.answers: dict[tuple[int, int], Value] = {}
+        self._requests = 0
+        for number in range(servers):
+            self.start(number)
+
+    # ------------------------------------------------------------------ faults
+    def start(self, number: int) -> None:
+        settings = NodeSettings(
+            raft=RaftConfig(server_id=number),
+            servers=self.members if len(self.members) > 1 else (),
+            scheduler=False,
+        )
+        conf = default_configuration(datastore_location=Path("/nowhere"), port=2633)
+        self.nodes[number] = Node(settings, conf, self.disks[number].loaded(), self.moment())
+        for other in self.up():
+            if other != number:
+                self._node(number).peer_connected(other, self.moment())
+                self._node(other).peer_connected(number, self.moment())
+        self._drain()
+
+    def kill(self, number: int) -> None:
+        self.nodes[number] = None
+        self.links = deque(one for one in self.links if number not in one[:2])
+        for other in self.up():
+            self._node(other).peer_disconnected(number, self.moment())
+        self._drain()
+
+    def isolate(self, number: int) -> None:
+        """Drops what it sends and is sent, without its links being closed."""
+        for other in range(len(self.nodes)):
+            self.cut |= {(number, other), (other, number)}
+
+    def heal(self) -> None:
+        self.cut.clear()
+
+    def up(self) -> list[int]:
+        return [number for number, node in enumerate(self.nodes) if node is not None]
+
+    # ------------------------------------------------------------------ use
+    def send(self, number: int, method: str, *arguments: Value, session: str = ADMIN) -> tuple[int, int]:
+        """Hands a request to a node; the answer turns up in `answers` under what this returns."""
+        self._requests += 1
+        self._node(number).request(self._requests, method, [session, *arguments], self.moment())
+        self._drain()
+        return number, self._requests
+
+    def call(self, number: int, method: str, *arguments: Value, session: str = ADMIN, within_ms: int = 5000) -> Any:
+        """The answer of a request, waited for."""
+        key = self.send(number, method, *arguments, session=session)
+        self.run(within_ms, until=lambda: key in self.answers)
+        return self.answers[key]
+
+    def run(self, ms: int, until: Any = None) -> bool:
+        """Lets time pass; whether `until` came true (or there was none)."""
+        end = self.now_ms + ms
+        while self.now_ms < end:
+            if until is not None and until():
+                return True
+            self.now_ms += TICK_MS
+            for number in self.up():
+                self._node(number).tick(self.moment())
+            self._drain()
+        return until is None or bool(until())
+
+    def leader(self) -> int | None:
+        """The server that leads and is ready."""
+        leaders = [(self._node(n).status().term, n) for n in self.up() if self._node(n).status().role == "leader"]
+        return max(leaders)[1] if leaders else None
+
+    def elect(self) -> int:
+        assert self.run(10_000, until=lambda: self.leader() is not None)
+        leader = self.leader()
+        assert leader is not None
+        return leader
+
+    def moment(self) -> Moment:
+        self.events += 1
+        seed = hashlib.blake2b(f"{self.seed}/{self.events}".encode(), digest_size=16).digest()
+        return Moment(self.now_ms, EPOCH_S + self.now_ms // 1000, seed)
+
+    def _node(self, number: int) -> Node:
+        node = self.nodes[number]
+        assert node is not None
+        return node
+
+    def _drain(self) -> None:
+        """Carries out effects and delivers frames until nothing moves."""
+        moving = True
+        while moving:
+            moving = False
+            for number in self.up():
+                moving = self._carry_out(number) or moving
+            while self.links:
+                moving = True
+                sender, receiver, frame = self.links.popleft()
+                if receiver in self.up() and (sender, receiver) not in self.cut:
+                    self._node(receiver).frame(sender, frame, self.moment())
+
+    def _carry_out(self, number: int) -> bool:
+        effects = self._node(number).take()
+        assert not effects.fatal, effects.fatal
+        for peer, frame in effects.frames:
+            self.links.append((number, peer, frame))
+        for reply in effects.replies:
+            self.answers[number, reply.request_id] = decode_response(reply.body)
+        for persist in effects.persist:
+            self.disks[number].write(persist)
+            self._node(number).persisted(persist.ticket, self.moment())
+        return bool(effects.frames or effects.replies or effects.persist)

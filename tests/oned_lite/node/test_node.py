@@ -1,0 +1,99 @@
+"""Whole nodes in one process: what clients see when servers come and go."""
+
+from __future__ import annotations
+
+from .cluster import ADMIN, Cluster
+
+
+def test_one_server_alone_serves_at_once() -> None:
+    cluster = Cluster(1)
+    assert cluster.call(0, "one.template.allocate", "NAME = t") == [True, 0, 0]
+    assert "<STATE>0</STATE>" in cluster.call(0, "one.zone.raftstatus")[1]
+
+
+def test_a_write_through_a_follower_is_seen_by_its_next_read() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    follower = (leader + 1) % 3
+    assert cluster.call(follower, "one.template.allocate", "NAME = t") == [True, 0, 0]
+    assert "<NAME>t</NAME>" in cluster.call(follower, "one.template.info", 0)[1]
+
+
+def test_every_server_ends_with_the_same_state() -> None:
+    cluster = Cluster(3)
+    cluster.elect()
+    for number in range(12):
+        assert cluster.call(number % 3, "one.template.allocate", f"NAME = t{number}")[0] is True
+    cluster.run(500)
+    assert len({cluster.nodes[n].status().state_hash for n in range(3)}) == 1  # type: ignore[union-attr]
+
+
+def test_requests_made_during_an_election_wait_for_the_new_leader() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    survivor = (leader + 1) % 3
+    cluster.kill(leader)
+    assert cluster.call(survivor, "one.template.allocate", "NAME = t", within_ms=3000) == [True, 0, 0]
+
+
+def test_without_a_majority_writes_are_refused_at_once_and_reads_go_on() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    assert cluster.call(leader, "one.template.allocate", "NAME = t")[0] is True
+    cluster.run(300)
+    survivor, *others = [(leader + offset) % 3 for offset in range(3)]
+    for other in others:
+        cluster.kill(other)
+    cluster.run(1500)
+    refused = cluster.call(survivor, "one.template.allocate", "NAME = u", within_ms=20)
+    assert refused == [False, "[one.template.allocate] Cannot process request, no leader found", 8192, -1, -1]
+    assert cluster.call(survivor, "one.template.info", 0)[0] is True
+
+
+def test_writers_waiting_for_a_lost_majority_learn_that_their_outcome_is_unknown() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.isolate(leader)
+    answer = cluster.call(leader, "one.template.allocate", "NAME = t", within_ms=3000)
+    assert answer[0] is False
+    assert "unknown" in answer[1]
+
+
+def test_an_isolated_leader_never_answers_a_linearizable_read_from_stale_state() -> None:
+    cluster = Cluster(3)
+    old = cluster.elect()
+    cluster.isolate(old)
+    key = cluster.send(old, "one.system.version")
+    cluster.run(3000)
+    assert cluster.answers[key][0] is False  # type: ignore[index]
+
+
+def test_a_killed_server_comes_back_and_catches_up() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.kill(leader)
+    cluster.elect()
+    for number in range(5):
+        assert cluster.call(cluster.elect(), "one.template.allocate", f"NAME = t{number}")[0] is True
+    cluster.start(leader)
+    cluster.run(2000)
+    assert len({cluster.nodes[n].status().state_hash for n in range(3)}) == 1  # type: ignore[union-attr]
+
+
+def test_acknowledged_writes_survive_the_restart_of_all_servers() -> None:
+    cluster = Cluster(3)
+    cluster.elect()
+    assert cluster.call(0, "one.template.allocate", "NAME = t") == [True, 0, 0]
+    for number in range(3):
+        cluster.kill(number)
+    for number in range(3):
+        cluster.start(number)
+    cluster.elect()
+    assert cluster.call(1, "one.template.rename", 0, "u") == [True, 0, 0]
+
+
+def test_a_wrong_password_is_refused_with_or_without_a_leader() -> None:
+    cluster = Cluster(3)
+    cluster.elect()
+    answer = cluster.call(0, "one.zone.raftstatus", session=ADMIN + "x")
+    assert answer[:3] == [False, "[one.zone.raftstatus] User couldn't be authenticated, aborting call.", 256]
