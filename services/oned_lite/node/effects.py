@@ -55,7 +55,8 @@ class RoleChanged:
 
 @dataclass(slots=True)
 class Effects:
-    """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more; `fatal`
+    """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more; `purge`
+    says up to where the log in the database may be deleted, in small steps and in no hurry; `fatal`
     says why the server must stop at once (a broken invariant)."""
 
     frames: list[tuple[int, bytes]] = field(default_factory=list)
@@ -65,4 +66,5 @@ class Effects:
     start: list[Work] = field(default_factory=list)
     stop: list[WorkKey] = field(default_factory=list)
     roles: list[RoleChanged] = field(default_factory=list)
+    purge: SnapshotMeta | None = None
     fatal: str = ""

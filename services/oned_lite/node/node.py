@@ -134,6 +134,18 @@ class Node:
             self._load(self._installs.popleft()[1])
         self._settle(moment)
 
+    def tables_written(self, index: int) -> None:
+        """The tables in the database contain everything up to `index`: older entries are only kept for others."""
+        settings, raft = self._replica.settings, self._replica.raft
+        kept = settings.log_retention_entries
+        if raft.log_bytes > 2 * settings.log_retention_bytes:
+            kept = min(kept, (raft.last_index - raft.first_index) // 2)
+        if index - raft.first_index < 2 * kept:
+            return
+        meta = raft.snapshot_meta(index - kept)
+        raft.compact(meta)
+        self._replica.effects.purge = meta
+
     def persist_failed(self, moment: Moment) -> None:
         """A durable write failed or its outcome is uncertain: this server votes and leads no more until restarted."""
         self._replica.raft.persist_failed(moment.ms)

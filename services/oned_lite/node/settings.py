@@ -15,7 +15,8 @@ class NodeSettings:
     """`raft.server_id` is this server's; `servers` the membership a fresh cluster begins with (empty: alone).
 
     `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
-    long one sent to the leader waits for its answer. Credentials only count when the database is empty;
+    long one sent to the leader waits for its answer. `log_retention_*`: how much of the applied log is kept for servers
+    that were away for a while; one that needs more gets a snapshot. Credentials only count when the database is empty;
     without a `serveradmin_password` a random one is made.
     """
 
@@ -28,6 +29,8 @@ class NodeSettings:
     hold_ms: int = 3000
     forward_timeout_ms: int = 10_000
     requests_max: int = 4096
+    log_retention_entries: int = 20_000
+    log_retention_bytes: int = 64 << 20
 
     @property
     def solo(self) -> bool:
