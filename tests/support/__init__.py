@@ -1,0 +1,1 @@
+"""Real parts that tests of several services start for themselves."""
