@@ -57,11 +57,15 @@ class Follower:
     def on_heartbeat(self, sender: int, heartbeat: Heartbeat) -> None:
         core = self._core
         self._commit(heartbeat.commit)
-        applied = core.applied_index
-        core.send(
-            sender,
-            HeartbeatResponse(core.term, heartbeat.round, core.verified_index, applied, core.hashes.at(applied)),
+        answer = HeartbeatResponse(
+            core.term,
+            heartbeat.round,
+            core.verified_index,
+            min(core.verified_index, core.durability.index),
+            core.applied_index,
+            core.hashes.at(core.applied_index),
         )
+        core.send(sender, answer)
 
     def on_commit_notice(self, notice: CommitNotice) -> None:
         self._commit(notice.commit)

@@ -206,6 +206,8 @@ class Leadership:
             return
         if progress.heartbeat_answered(answer.round, answer.verified_index):
             self._send_chunk(sender, progress)
+        if answer.accepted_index > progress.match_index:
+            self.on_accepted(sender, AppendAccepted(answer.term, answer.accepted_index))
         progress.applied_index = answer.applied_index
         ours = self._core.hashes.at(answer.applied_index)
         self.verdicts.note(sender, answer.applied_index, ours, answer.state_hash)
@@ -214,7 +216,7 @@ class Leadership:
     def _heard(self, sender: int) -> Progress | None:
         progress = self.progress.get(sender)
         if progress is not None:
-            progress.contact_ms = self._core.now_ms
+            progress.heard, progress.contact_ms = True, self._core.now_ms
         return progress
 
     def connected(self, peer: int) -> None:
@@ -344,7 +346,7 @@ class Leadership:
             raise MembershipRefused(f"server {change.server} cannot be promoted: it has not caught up")
         configuration = changed(core.configurations.current, change)
         self._check_survives(configuration)
-        removed = set(core.configurations.current.members()) - set(configuration.members())
+        removed = set(core.configurations.current.members()) - {*configuration.members(), core.server_id}
         index = self._append(EntryKind.CONFIGURATION, (encode_configuration(configuration),))
         deadline_ms = core.now_ms + FAREWELL_TIMEOUTS * core.config.election_timeout_ms
         self._farewells.update(dict.fromkeys(removed, deadline_ms))
@@ -391,6 +393,11 @@ class Leadership:
         return progress.mode is Mode.REPLICATE and behind <= core.config.append_entries_max
 
     def _is_active(self, server: int) -> bool:
+        """Whether the server was heard lately, and not only assumed to be there when the leadership began."""
         progress = self.progress.get(server)
         core = self._core
-        return progress is not None and core.now_ms - progress.contact_ms < core.config.election_timeout_ms
+        return (
+            progress is not None
+            and progress.heard
+            and core.now_ms - progress.contact_ms < core.config.election_timeout_ms
+        )

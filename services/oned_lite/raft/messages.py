@@ -78,11 +78,15 @@ class Heartbeat(_Message, frozen=True, array_like=True, tag=8):
 
 
 class HeartbeatResponse(_Message, frozen=True, array_like=True, tag=9):
-    """`verified_index`: up to where this leader's appends were checked; `state_hash` is that at `applied_index`
-    (None if the server has not computed it since it started)."""
+    """Also says again what answers to appends said, should they have been lost.
+
+    `verified_index`: up to where this leader's appends were checked; `accepted_index`: how much of that is durable.
+    `state_hash` is that at `applied_index` (None if the server has not computed it since it started).
+    """
 
     round: int
     verified_index: int
+    accepted_index: int
     applied_index: int
     state_hash: int | None
 

@@ -55,6 +55,7 @@ class Progress:
         self.match_index = 0
         self.next_index = last_index + 1
         self.contact_ms = now_ms
+        self.heard = False
         self.round = 0
         self.commit_sent = 0
         self.applied_index = 0
