@@ -61,7 +61,7 @@ class LabFolder:
         return self.root / "run" / "lock"
 
     def socket(self, name: str) -> Path:
-        """A Unix socket's path: in the lab, or where the lab's own path is too long for one, in a folder for temporaries."""
+        """A Unix socket's path: in the lab, or where the lab's path is too long for that, in a folder for temporaries."""
         here = self.root / "run" / f"{name}.sock"
         if len(os.fsencode(here)) <= SOCKET_PATH_LIMIT:
             return here
@@ -107,7 +107,8 @@ def write_secret(path: Path, text: str) -> None:
     """Writes a file that only its owner may read, from its first byte on."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
         file.write(text)
 
 

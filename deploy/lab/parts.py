@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -229,5 +230,5 @@ def _database(folder: LabFolder, definition: Definition, number: int) -> dict[st
     }
 
 
-def _yaml(folder: LabFolder, name: str, settings: dict[str, object]) -> ConfigFile:
-    return ConfigFile(folder.config(name), WRITTEN_BY + yaml.safe_dump(settings, sort_keys=False))
+def _yaml(folder: LabFolder, name: str, settings: Mapping[str, object]) -> ConfigFile:
+    return ConfigFile(folder.config(name), WRITTEN_BY + yaml.safe_dump(dict(settings), sort_keys=False))

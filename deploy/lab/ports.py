@@ -6,6 +6,7 @@ import errno
 import socket
 from pathlib import Path
 
+from deploy.lab.addresses import DEFAULT_PORTS
 from deploy.lab.errors import LabError
 from services.common.settings import Address
 
@@ -32,18 +33,18 @@ def require_free(address: Address, purpose: str) -> None:
 
 
 def _explain(error: OSError, address: Address, purpose: str) -> str:
+    wanted = f"port {address.port} on {address.host}, wanted for {purpose},"
     match error.errno:
         case errno.EADDRINUSE:
             holder = _holder(address.port)
-            by = f" by {holder}" if holder else ""
-            advice = "stop it" if holder else "find it with: ss -ltnp"
-            return f"port {address.port} on {address.host}, wanted for {purpose}, is taken{by}; {advice}, or use --network or --ports"
+            taken = f"is taken by {holder}; stop it" if holder else "is taken; find who has it with: ss -ltnp"
+            return f"{wanted} {taken}, or use --network or --ports"
         case errno.EADDRNOTAVAIL:
-            return f"this system has no address {address.host}, wanted for {purpose}; use --ports {8080} for 127.0.0.1 alone"
+            return f"{wanted} is on an address that this system lacks; use --ports {DEFAULT_PORTS} for 127.0.0.1 alone"
         case errno.EACCES:
-            return f"port {address.port}, wanted for {purpose}, is for root only; use --ports with a number above 1024"
+            return f"{wanted} is for root only; use --ports with a number above 1024"
         case _:
-            return f"cannot listen on {address}, wanted for {purpose}: {error.strerror}"
+            return f"{wanted} cannot be listened on: {error.strerror}"
 
 
 def _holder(port: int) -> str:

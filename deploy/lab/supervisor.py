@@ -28,6 +28,7 @@ from deploy.lab.topology import Preparation, Process, Topology
 
 READY_WITHIN_S = 60.0
 PREPARED_WITHIN_S = 120.0
+SIGNAL_WITHIN_S = 5.0
 POLL_S = 0.03
 
 Report = Callable[[str], None]
@@ -75,43 +76,60 @@ class Supervisor:
     async def start(self, wanted: tuple[Process, ...]) -> None:
         """Starts those that do not run and waits until all are ready. If one fails, none that it started is left."""
         missing = tuple(process for process in wanted if self._find(process) is None)
+        for process in wanted:
+            if self.look(process).condition is Condition.PAUSED:
+                raise LabError(f"{process.name} is paused; let it go on first: onelite resume {process.name}")
         for process in missing:
             for address in process.ports:
                 ports.require_free(address, process.name)
         try:
             await self._start_together(wanted, missing)
         except BaseException:
-            await self._stop_those(missing, quiet=True)
+            await self.clear_away(missing)
             raise
 
     async def stop(self, wanted: tuple[Process, ...]) -> None:
         """Asks each to end (SIGTERM), those that need others first, and kills what does not within its time."""
         await self._stop_those(wanted, quiet=False)
 
-    def kill(self, wanted: tuple[Process, ...]) -> None:
-        """SIGKILL: what a crash or a power cut does to a process."""
-        self._signal(wanted, signal.SIGKILL, "killed")
+    async def clear_away(self, unwanted: tuple[Process, ...]) -> None:
+        """Stops without a word what a failed start leaves; if even that is interrupted, kills it."""
+        try:
+            await self._stop_those(unwanted, quiet=True)
+        except asyncio.CancelledError:
+            self.kill(unwanted)
+            raise
 
-    def pause(self, wanted: tuple[Process, ...]) -> None:
+    def kill(self, wanted: tuple[Process, ...]) -> bool:
+        """SIGKILL: what a crash or a power cut does to a process. Says whether there was any to kill."""
+        return self._signal(wanted, signal.SIGKILL, Condition.ENDED, "killed")
+
+    def pause(self, wanted: tuple[Process, ...]) -> bool:
         """SIGSTOP: the process stays but does nothing, like a machine that hangs."""
-        self._signal(wanted, signal.SIGSTOP, "paused")
+        return self._signal(wanted, signal.SIGSTOP, Condition.PAUSED, "paused")
 
-    def resume(self, wanted: tuple[Process, ...]) -> None:
+    def resume(self, wanted: tuple[Process, ...]) -> bool:
         """SIGCONT."""
-        self._signal(wanted, signal.SIGCONT, "resumed")
+        return self._signal(wanted, signal.SIGCONT, Condition.RUNNING, "goes on")
 
     def how_it_ended(self, pid: int, process: Process) -> str:
         """What is known of the end of a process that was `pid`."""
         last = self._recorded(process)
         return (processes.exit_of(last) if last is not None and last.pid == pid else None) or "ended"
 
-    def _signal(self, wanted: tuple[Process, ...], signum: signal.Signals, done: str) -> None:
-        for process in wanted:
-            found = self._find(process)
-            if found is not None and processes.send(found, signum):
-                self._report(f"{process.name} (pid {found.pid}) {done}")
-            else:
-                self._report(f"{process.name} does not run")
+    def _signal(self, wanted: tuple[Process, ...], signum: signal.Signals, wished: Condition, done: str) -> bool:
+        """Signals all at once, and then waits until each is as wished."""
+        found = {process.name: self._find(process) for process in wanted}
+        reached = {name: each for name, each in found.items() if each is not None and processes.send(each, signum)}
+        deadline = time.monotonic() + SIGNAL_WITHIN_S
+        for name in found:
+            if (each := reached.get(name)) is None:
+                self._report(f"{name} does not run")
+                continue
+            while processes.condition(each) is not wished and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            self._report(f"{name} (pid {each.pid}) {done}")
+        return bool(reached)
 
     async def _start_together(self, wanted: tuple[Process, ...], missing: tuple[Process, ...]) -> None:
         ready = {process.name: asyncio.Event() for process in wanted}

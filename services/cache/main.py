@@ -12,7 +12,7 @@ from services.cache.settings import CacheSettings
 from services.cache.status import REQUEST_LIMIT, StatusPage
 from services.cache.store import ItemStore
 from services.common import logs, runner
-from services.common.settings import Address, SettingsError, load, parse_address
+from services.common.settings import SettingsError, load
 
 DESCRIPTION = "A cache that speaks the Memcached text protocol, for the sessions of the web UI."
 
@@ -38,12 +38,15 @@ examples:
 
 def main() -> None:
     arguments = _parser().parse_args()
-    settings, listen, status = _read(arguments.config)
+    try:
+        settings = load(arguments.config, CacheSettings)
+    except SettingsError as error:
+        sys.exit(str(error))
     if arguments.check:
         print(f"{arguments.config}: good")
         return
     logs.setup("cache-lite", settings.log.level, settings.log.style)
-    runner.run(lambda stop: _serve(settings, listen, status, stop), service="cache-lite")
+    runner.run(lambda stop: _serve(settings, stop), service="cache-lite")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,15 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(config: Path) -> tuple[CacheSettings, Address, Address | None]:
-    try:
-        settings = load(config, CacheSettings)
-        return settings, parse_address(settings.listen), parse_address(settings.status) if settings.status else None
-    except SettingsError as error:
-        sys.exit("\n".join(error.problems))
-
-
-async def _serve(settings: CacheSettings, listen: Address, status: Address | None, stop: asyncio.Event) -> int:
+async def _serve(settings: CacheSettings, stop: asyncio.Event) -> int:
     log = logs.get("cache")
     server = CacheServer(
         ItemStore(settings.memory_mb * 1024 * 1024, settings.item_max_kb * 1024),
@@ -75,14 +70,18 @@ async def _serve(settings: CacheSettings, listen: Address, status: Address | Non
         stall_timeout_s=settings.stall_timeout_s,
     )
     try:
-        await server.listen(listen.host, listen.port)
-        if status is not None:
+        await server.listen(*settings.listen)
+        if settings.status is not None:
             page = StatusPage(server.store, server.facts)
-            await asyncio.start_server(page.handle, status.host, status.port, limit=REQUEST_LIMIT)
+            await asyncio.start_server(page.handle, *settings.status, limit=REQUEST_LIMIT)
     except OSError as error:
         log.error("cannot listen", reason=error.strerror)
         return 1
-    log.info("serving", listen=settings.listen, status=settings.status, memory_mb=settings.memory_mb)
+    log.info("serving", listen=str(settings.listen), memory_mb=settings.memory_mb)
     await server.run(stop)
     log.info("stopped", items=len(server.store))
     return 0
+
+
+if __name__ == "__main__":
+    main()

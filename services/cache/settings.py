@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from services.common.settings import Address
+
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -21,8 +23,8 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     command or do not read their answers.
     """
 
-    listen: str
-    status: str | None = None
+    listen: Address
+    status: Address | None = None
     memory_mb: Annotated[int, msgspec.Meta(ge=2, le=1024 * 1024)] = 64
     item_max_kb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1023
     connections: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1024

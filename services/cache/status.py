@@ -6,12 +6,14 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 
+from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from services.cache.commands import ProcessFacts, counts
 from services.cache.store import ItemStore
+from services.common.metrics import CONTENT_TYPE
 
 REQUEST_TIMEOUT_S = 5.0
 REQUEST_LIMIT = 8 * 1024
@@ -28,6 +30,7 @@ class StatusPage:
         self._store = store
         self._facts = facts
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self._registry.register(_StoreCollector(store, facts))
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +53,7 @@ class StatusPage:
         if path == b"/healthz":
             return _response("200 OK", "application/json", self._health(), method == b"HEAD")
         if path == b"/metrics":
-            return _response("200 OK", CONTENT_TYPE_LATEST, generate_latest(self._registry), method == b"HEAD")
+            return _response("200 OK", CONTENT_TYPE, generate_latest(self._registry), method == b"HEAD")
         return _response("404 Not Found", "text/plain", b"here are /healthz and /metrics\n")
 
     def _health(self) -> bytes:

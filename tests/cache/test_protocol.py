@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,7 +56,7 @@ def test_a_talk_becomes_commands_in_order() -> None:
 @given(st.lists(st.integers(0, len(TALK)), max_size=30))
 def test_where_the_bytes_are_cut_makes_no_difference(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(TALK)]
-    pieces = [TALK[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [TALK[start:end] for start, end in pairwise(edges)]
     assert read(*pieces) == read(TALK)
 
 

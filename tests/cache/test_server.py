@@ -83,10 +83,12 @@ def test_health_and_metrics_are_served_over_http(tmp_path: Path) -> None:
 
 def test_half_a_request_on_the_status_port_is_not_waited_for(tmp_path: Path) -> None:
     status = free_port()
-    with cache_lite(tmp_path, status=f"127.0.0.1:{status}"):
-        with socket.create_connection(("127.0.0.1", status), timeout=15) as slow:
-            slow.sendall(b"GET /healthz HTTP/1.1\r\n")
-            assert slow.recv(100) == b""
+    with (
+        cache_lite(tmp_path, status=f"127.0.0.1:{status}"),
+        socket.create_connection(("127.0.0.1", status), timeout=15) as slow,
+    ):
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert slow.recv(100) == b""
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

@@ -97,8 +97,18 @@ def test_a_later_flush_replaces_a_delayed_one() -> None:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(b"12", 12), (b"12  ", 12), (b" 7", 7), (b"0" * 30 + b"5", 5), (b"", None), (b"x", None), (b"1x", None)]
-    + [(b"18446744073709551615", 2**64 - 1), (b"18446744073709551616", None), (b"9" * 10_000, None)],
+    [
+        (b"12", 12),
+        (b"12  ", 12),
+        (b" 7", 7),
+        (b"0" * 30 + b"5", 5),
+        (b"", None),
+        (b"x", None),
+        (b"1x", None),
+        (b"18446744073709551615", 2**64 - 1),
+        (b"18446744073709551616", None),
+        (b"9" * 10_000, None),
+    ],
 )
 def test_a_counter_is_the_decimal_a_value_begins_with(value: bytes, number: int | None) -> None:
     assert leading_number(value) == number
