@@ -1,0 +1,81 @@
+"""Which recorded steps the daemon answers as the real one does: `baseline.json`, a ratchet.
+
+`python -m tests.parity.baseline` replays everything and rewrites the file where that makes it better; a step that passed
+before and does not now is reported and keeps its place. `--only` takes scenario names as globs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tests.parity import replay
+
+HERE = Path(__file__).parent
+BASELINE = HERE / "baseline.json"
+SCENARIOS = HERE / "scenarios"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+
+
+def daemon_command() -> str:
+    """Starts a fresh daemon in the foreground, as replay.py wants it."""
+    program = shlex.quote(str(Path(sys.executable).with_name("oned-lite")))
+    return f'{program} --solo --listen 127.0.0.1:"$ONED_PORT" --data "$ONED_DIR" --no-scheduler'
+
+
+def failing_steps(name: str, port: int) -> dict[int, list[str]]:
+    """Number and reasons of every step of the scenario that does not pass."""
+    path = SCENARIOS / f"{name}.yaml"
+    expected = json.loads(path.with_suffix(".expected.json").read_text())
+    steps = yaml.safe_load(path.read_text())["steps"]
+    assert len(steps) == len(expected)
+    with replay.Daemon(daemon_command(), port) as daemon:
+        answers = replay.run_scenario(path, daemon.endpoint)
+    failing = {}
+    for number, (want, got) in enumerate(zip(expected, answers, strict=True), 1):
+        verdict, why = replay.compare(want, got)
+        if verdict != "pass":
+            failing[number] = [f"{want['call']}: {verdict}", *why]
+    return failing
+
+
+def known_failures() -> dict[str, list[int]]:
+    """Steps that do not pass yet, by scenario; a scenario that is not there passes whole."""
+    return json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", help="scenario names (globs)")
+    parser.add_argument("--port", type=int, default=36900, help="where the daemons listen, one after the other")
+    args = parser.parse_args(argv)
+    known = known_failures()
+    worse = 0
+    for name in names():
+        if args.only and not any(fnmatch.fnmatch(name, pattern) for pattern in args.only):
+            continue
+        failing = failing_steps(name, args.port)
+        before = set(known.get(name, ())) if BASELINE.exists() else set(failing)
+        lost = set(failing) - before
+        worse += len(lost)
+        for number in sorted(lost):
+            print(f"{name} step {number} passed before: {'; '.join(failing[number])}")
+        known[name] = sorted(before & set(failing))
+        print(f"{name}: {len(failing)} steps do not pass", flush=True)
+    kept = {name: steps for name, steps in sorted(known.items()) if steps}
+    BASELINE.write_text(json.dumps(kept, indent=1) + "\n")
+    return 1 if worse else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
