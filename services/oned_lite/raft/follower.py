@@ -51,7 +51,8 @@ class Follower:
 
     def _reject(self, sender: int, append: AppendEntries) -> None:
         core = self._core
-        hint_index, hint_term = core.log.last_at_most(append.prev_index, append.prev_term)
+        hint_index = core.log.last_at_most(append.prev_index, append.prev_term)
+        hint_term = core.log.term_at(hint_index) or 0
         core.send(sender, AppendRejected(core.term, append.prev_index, hint_index, hint_term, core.log.last_index))
 
     def on_heartbeat(self, sender: int, heartbeat: Heartbeat) -> None:

@@ -197,8 +197,7 @@ class Leadership:
     def on_rejected(self, sender: int, answer: AppendRejected) -> None:
         progress = self._heard(sender)
         if progress is not None and progress.refuses(answer.prev_index, answer.last_index):
-            common, _ = self._core.log.last_at_most(answer.hint_index, answer.hint_term)
-            progress.probe_from(min(common, answer.hint_index) + 1)
+            progress.probe_from(self._core.log.last_at_most(answer.hint_index, answer.hint_term) + 1)
 
     def on_heartbeat_response(self, sender: int, answer: HeartbeatResponse) -> None:
         progress = self._heard(sender)

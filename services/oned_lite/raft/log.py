@@ -5,6 +5,7 @@ things are true between calls: indexes are consecutive from `base_index + 1`, te
 and whatever is in here was either handed out to be written or will be with the next output.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from .types import BrokenInvariant, Entry
@@ -83,18 +84,22 @@ class Log:
         """The first of `entries` that this log lacks or holds with another term."""
         return next((entry for entry in entries if self.term_at(entry.index) != entry.term), None)
 
-    def last_at_most(self, index: int, term: int) -> tuple[int, int]:
-        """Index and term of the last entry at or before `index` whose term is at most `term`.
+    def last_at_most(self, index: int, term: int) -> int:
+        """The last index at or before `index` whose term is at most `term`.
 
-        Terms never fall along a log, so two logs can agree at most up to there (Raft paper, section 5.3). Ends at the
-        base, which stands for everything before it.
+        Terms never fall along a log, so two logs can agree at most up to there (Raft paper, section 5.3). An answer
+        before the base is all that can be said once the entries held here are ruled out.
         """
-        index = min(index, self.last_index)
-        while index > self.base_index and self._entries[index - self.base_index - 1].term > term:
-            index -= 1
-        index = max(index, self.base_index)
-        return index, self.term_at(index) or 0
+        if index <= self.base_index:
+            return index if self.base_term <= term else min(index, self.base_index - 1)
+        held = min(index, self.last_index) - self.base_index
+        count = bisect_right(self._entries, term, hi=held, key=_term)
+        return self.base_index + count if count or self.base_term <= term else self.base_index - 1
 
     def is_behind(self, last_index: int, last_term: int) -> bool:
         """Whether a log that ends so is at least as up-to-date as this one (Raft paper, section 5.4.1)."""
         return (last_term, last_index) >= (self.last_term, self.last_index)
+
+
+def _term(entry: Entry) -> int:
+    return entry.term
