@@ -62,7 +62,7 @@ def parse_address(text: str) -> Address:
 
 def read_secret(path: Path) -> str:
     """The content of a file that holds one secret, without the newline at its end. SettingsError if it has none."""
-    text = _read(path).rstrip("\r\n")
+    text = read_text(path).rstrip("\r\n")
     if not text:
         raise SettingsError(f"{path}: is empty; it must hold the secret")
     return text
@@ -70,7 +70,7 @@ def read_secret(path: Path) -> str:
 
 def load(path: Path, schema: type[T]) -> T:
     """The settings in the YAML file `path`. SettingsError with all the problems that it has."""
-    text = _read(path)
+    text = read_text(path)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader) or yaml.compose("{}", Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -86,7 +86,8 @@ def load(path: Path, schema: type[T]) -> T:
     return typing.cast(T, settings)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The content of a settings file. SettingsError if it cannot be read, is too large or is not UTF-8."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

@@ -2,6 +2,6 @@
 
 from services.common.template.markup import cdata, escape
 from services.common.template.reader import parse
-from services.common.template.values import Template, TemplateError, Vector
+from services.common.template.values import Template, TemplateError, Value, Vector
 
-__all__ = ["Template", "TemplateError", "Vector", "cdata", "escape", "parse"]
+__all__ = ["Template", "TemplateError", "Value", "Vector", "cdata", "escape", "parse"]

@@ -24,6 +24,7 @@ def parse(text: str) -> Template:
         return Template.of(_bounded(xml_form.read(text)))
     if "]]>" in text or _NOT_IN_XML.search(text):
         raise TemplateError("Parse error.")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as any XML body will read when it comes back
     return Template.of(_bounded((item.name, item.value) for item in text_form.read(text)))
 
 

@@ -67,7 +67,7 @@ def _vector(text: str, tokens: Iterator[_Token]) -> Vector:
     key = _expect(text, next(tokens), "VARIABLE", "CBRACKET")
     while key.kind != "CBRACKET":
         if _NO_XML_NAME.match(key.text):
-            raise TemplateError("Error transforming the Template to XML.")
+            raise TemplateError("Error transforming the Template to XML.", line_of(text, key.start))
         _expect(text, next(tokens), "EQUAL")
         pairs.setdefault(key.text.upper(), _expect(text, next(tokens), "STRING").text)
         after = _expect(text, next(tokens), "COMMA", "CBRACKET")
@@ -78,10 +78,11 @@ def _vector(text: str, tokens: Iterator[_Token]) -> Vector:
 def _expect(text: str, token: _Token, *kinds: str) -> _Token:
     if token.kind in kinds:
         return token
-    line_start = text.rfind("\n", 0, token.start) + 1
+    line, line_start = line_of(text, token.start), text.rfind("\n", 0, token.start) + 1
     raise TemplateError(
         f"Parse error: syntax error, unexpected {token.kind}, expecting {' or '.join(kinds)}"
-        f" at line {line_of(text, token.start)}, columns {token.start - line_start}:{token.end - line_start}"
+        f" at line {line}, columns {token.start - line_start}:{token.end - line_start}",
+        line,
     )
 
 

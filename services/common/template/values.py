@@ -25,7 +25,11 @@ _DECIMAL = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 
 
 class TemplateError(ValueError):
-    """A template that cannot be read. The message is the daemon's detail, ready for an API answer."""
+    """A template that cannot be read. The message is the daemon's detail, ready for an API answer; `line` counts from 1."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 class _Numbers:

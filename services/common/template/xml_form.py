@@ -61,11 +61,11 @@ class _Reader:
 
     def end(self, name: str) -> None:
         if self._depth == 3 and self._pairs is not None and not self._has_children and self._text is not None:
-            self._pairs[_local(name)] = "".join(self._text)
+            self._pairs[_local(name)] = _joined(self._text)
         elif self._depth == 2 and self._pairs is not None:
             self.items.append((_local(name), Vector.of(self._pairs)))
         elif self._depth == 2 and self._text is not None:
-            self.items.append((_local(name), "".join(self._text)))
+            self.items.append((_local(name), _joined(self._text)))
         self._depth -= 1
 
     def characters(self, data: str) -> None:
@@ -86,3 +86,7 @@ def _local(name: str) -> str:
     if len(local) < len(name) and not _NAME_START.match(local):  # what follows a prefix need not be a name by itself
         raise TemplateError(MALFORMED)
     return local
+
+
+def _joined(pieces: list[str]) -> str:
+    return "".join(pieces).replace("\r", "\n")  # only `&#13;` gets here; a CDATA section could not bring it back

@@ -51,6 +51,7 @@ def one(name: str, value: str) -> str:
         pytest.param('A = "x"y\nB = 1', one("A", '"x"y') + one("B", "1"), id="a longer bare word wins over quotes"),
         pytest.param(r'A = "x y\"', one("A", "x y\\"), id="last escaped quote closes when no other does"),
         pytest.param("- ; A = 1 ' ü", one("A", "1"), id="marks between attributes are passed over"),
+        pytest.param('A = 1\r\nB = "x\r\ny\rz"\r\n', one("A", "1") + one("B", "x\ny\nz"), id="other line ends"),
         pytest.param("B = 1\nA = 2", one("A", "2") + one("B", "1"), id="sorted by name"),
     ],
 )
