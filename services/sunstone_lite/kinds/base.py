@@ -1,0 +1,103 @@
+"""The descriptor every page is drawn from: what a kind of object is called, shown as, and asked to do."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.common.xmlrpc import Value
+from services.sunstone_lite.cells import Cell, Link, Text
+from services.sunstone_lite.forms import Form
+from services.sunstone_lite.items import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One XML-RPC call, without the session."""
+
+    method: str
+    params: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a list: `key` names it in the URL, `wide` columns leave first when the window is narrow."""
+
+    key: str
+    title: str
+    cell: Callable[[Item], Cell]
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table on a detail page: one row for each element at `path`."""
+
+    title: str
+    path: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something done to objects. `applies` tells in which states oned accepts it; `grave` ones ask first."""
+
+    key: str
+    label: str
+    icon: str
+    call: Callable[[int], Call]
+    applies: Callable[[Item], bool] = lambda _item: True
+    grave: bool = False
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object. `key` is its path in URLs, `tag` its element in a pool's XML."""
+
+    key: str
+    tag: str
+    icon: str
+    title: str
+    singular: str
+    pool: Call
+    info: str
+    columns: tuple[Column, ...]
+    facts: tuple[Column, ...]
+    tables: tuple[Table, ...] = ()
+    trees: tuple[tuple[str, str], ...] = ()
+    actions: tuple[Action, ...] = ()
+    create: Form | None = None
+    create_label: str = ""
+    empty: str = ""
+
+    def action(self, key: str) -> Action | None:
+        """The action with this key."""
+        return next((action for action in self.actions if action.key == key), None)
+
+
+Pools = Mapping[str, tuple[Item, ...]]
+
+
+def oid_column() -> Column:
+    """ID, first in every list."""
+    from services.sunstone_lite.cells import Number
+
+    return Column("id", "ID", lambda item: Number(item.oid))
+
+
+def text(key: str, title: str, path: str, *, wide: bool = False) -> Column:
+    """A column of plain text at `path`."""
+    return Column(key, title, lambda item: Text(item.text(path)), wide)
+
+
+def name_column(kind: str, title: str) -> Column:
+    """The object's name, a link to its page."""
+    return Column("name", title, lambda item: Link(kind, item.oid, item.name))
+
+
+def ids(path: str) -> Callable[[Item], tuple[int, ...]]:
+    """The ids under `path`, as in `<VMS><ID>3</ID></VMS>`."""
+
+    def read(item: Item) -> tuple[int, ...]:
+        return tuple(int(found.value) for found in item.all(f"{path}/ID") if found.value.lstrip("-").isdigit())
+
+    return read

@@ -1,0 +1,125 @@
+"""Hosts: the machines that run VMs."""
+
+from services.common.xmlrpc import Value
+from services.sunstone_lite import states
+from services.sunstone_lite.cells import Bar, Link, Moment, Number, State, Text
+from services.sunstone_lite.forms import Answers, Field, Form, Option
+from services.sunstone_lite.i18n import N_
+from services.sunstone_lite.items import Item
+from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+
+KIB_PER_MIB = 1024
+
+
+def cpu_bar(item: Item) -> Bar:
+    """CPU reserved by VMs, in hundredths of a core."""
+    return Bar(item.real("HOST_SHARE/CPU_USAGE"), item.real("HOST_SHARE/MAX_CPU"), "cpu")
+
+
+def memory_bar(item: Item) -> Bar:
+    """Memory reserved by VMs; the share counts in KiB."""
+    return Bar(item.real("HOST_SHARE/MEM_USAGE") / KIB_PER_MIB, item.real("HOST_SHARE/MAX_MEM") / KIB_PER_MIB, "mib")
+
+
+def _cluster(item: Item) -> Link:
+    return Link("clusters", item.number("CLUSTER_ID"), item.text("CLUSTER"))
+
+
+def _state(item: Item) -> State:
+    return states.of(states.HOST_STATES, item.number("STATE"))
+
+
+def _status(key: str, label: str, icon: str, status: int, *, grave: bool = False, warning: str = "") -> Action:
+    """`one.host.status`: 0 enabled, 1 disabled, 2 offline."""
+    goal = {0: {"MONITORED", "INIT"}, 1: {"DISABLED"}, 2: {"OFFLINE"}}[status]
+    params: tuple[Value, ...] = (status,)
+    return Action(
+        key,
+        label,
+        icon,
+        lambda oid: Call("one.host.status", (oid, *params)),
+        lambda item: _state(item).code not in goal,
+        grave,
+        warning,
+    )
+
+
+def _create(answers: Answers) -> Call:
+    driver = answers["driver"]
+    return Call("one.host.allocate", (answers["name"], driver, driver, int(answers["cluster"])))
+
+
+FORM = Form(
+    fields=(
+        Field("name", N_("Name"), required=True, rule="name", help=N_("The name or address the drivers use.")),
+        Field(
+            "driver",
+            N_("Hypervisor"),
+            "choice",
+            required=True,
+            default="dummy",
+            options=(Option("dummy", "dummy"), Option("kvm", "KVM"), Option("qemu", "QEMU"), Option("lxc", "LXC")),
+            help=N_("dummy plays a hypervisor without having one."),
+        ),
+        Field("cluster", N_("Cluster"), "choice", required=True, default="0", pool="clusters"),
+    ),
+    build=_create,
+)
+
+HOSTS = Kind(
+    key="hosts",
+    tag="HOST",
+    icon="host",
+    title=N_("Hosts"),
+    singular=N_("Host"),
+    pool=Call("one.hostpool.info"),
+    info="one.host.info",
+    columns=(
+        oid_column(),
+        name_column("hosts", N_("Name")),
+        Column("state", N_("State"), _state),
+        Column("cluster", N_("Cluster"), _cluster, wide=True),
+        Column("vms", "VMs", lambda item: Number(item.number("HOST_SHARE/RUNNING_VMS"))),
+        Column("cpu", "CPU", cpu_bar),
+        Column("memory", N_("Memory"), memory_bar),
+        text("driver", N_("Driver"), "VM_MAD", wide=True),
+    ),
+    facts=(
+        Column("state", N_("State"), _state),
+        Column("cluster", N_("Cluster"), _cluster),
+        Column("vms", N_("Running VMs"), lambda item: Number(item.number("HOST_SHARE/RUNNING_VMS"))),
+        Column("cpu", "CPU", cpu_bar),
+        Column("memory", N_("Memory"), memory_bar),
+        text("im", N_("Monitoring driver"), "IM_MAD"),
+        text("vm", N_("Virtualisation driver"), "VM_MAD"),
+        Column("seen", N_("Last monitored"), lambda item: Moment(item.number("MONITORING/TIMESTAMP"))),
+        text("error", N_("Last error"), "TEMPLATE/ERROR"),
+    ),
+    tables=(
+        Table(
+            N_("Virtual machines here"),
+            "VMS/ID",
+            (Column("vm", "VM", lambda found: Link("vms", int(found.value or -1), f"#{found.value}")),),
+        ),
+        Table(
+            N_("NUMA nodes"),
+            "HOST_SHARE/NUMA_NODES/NODE",
+            (
+                text("node", N_("Node"), "NODE_ID"),
+                Column("memory", N_("Memory"), lambda node: Text(node.text("MEMORY/TOTAL"))),
+            ),
+        ),
+    ),
+    trees=((N_("Template"), "TEMPLATE"),),
+    actions=(
+        _status("enable", N_("Enable"), "play", 0),
+        _status(
+            "disable", N_("Disable"), "pause", 1, warning=N_("No new machines are placed here; running ones stay.")
+        ),
+        _status("offline", N_("Set offline"), "power", 2, grave=True, warning=N_("The host is no longer watched.")),
+        Action("delete", N_("Delete"), "trash", lambda oid: Call("one.host.delete", (oid,)), grave=True),
+    ),
+    create=FORM,
+    create_label=N_("Add host"),
+    empty=N_("No hosts yet. Add one so that virtual machines have a place to run."),
+)

@@ -1,0 +1,145 @@
+"""VM templates, and the form that makes machines of one."""
+
+from services.common.template import Template, TemplateError, Vector, parse
+from services.sunstone_lite.cells import Moment, Number, Size
+from services.sunstone_lite.forms import Answers, Field, Form
+from services.sunstone_lite.i18n import N_
+from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+
+IMAGE_TYPES_FOR_DISKS = (0, 1, 2)
+INSTANCES_MAX = 50
+
+
+def _create(answers: Answers) -> Call:
+    template = Template.of(
+        {
+            "NAME": answers["name"],
+            "CPU": answers["cpu"],
+            "VCPU": answers["vcpu"],
+            "MEMORY": answers["memory"],
+            "DESCRIPTION": answers["description"],
+        }
+    ).erase_empty()
+    if answers["image"]:
+        template = template.with_added("DISK", Vector.of(IMAGE_ID=answers["image"]))
+    if answers["network"]:
+        template = template.with_added("NIC", Vector.of(NETWORK_ID=answers["network"]))
+    for name, value in parse(answers["more"]) if answers["more"] else ():
+        template = template.with_added(name, value)
+    return Call("one.template.allocate", (template.to_xml(),))
+
+
+def _check(answers: Answers) -> dict[str, str]:
+    try:
+        parse(answers["more"])
+    except TemplateError:
+        return {"more": N_('This is not template syntax. Write NAME = "value", one to a line.')}
+    return {}
+
+
+FORM = Form(
+    fields=(
+        Field("name", N_("Name"), required=True, rule="name"),
+        Field("cpu", "CPU", "number", required=True, default="1", low=0.01, high=10_000, whole=False),
+        Field("vcpu", "VCPU", "number", low=1, high=10_000, help=N_("CPUs the guest sees; empty means one.")),
+        Field("memory", N_("Memory in MB"), "number", required=True, default="512", low=1, high=1_000_000_000),
+        Field(
+            "image",
+            N_("Disk image"),
+            "choice",
+            pool="images",
+            none=N_("no disk"),
+            offer=lambda item: item.number("TYPE") in IMAGE_TYPES_FOR_DISKS,
+        ),
+        Field("network", N_("Network"), "choice", pool="networks", none=N_("no network")),
+        Field("description", N_("Description"), advanced=True),
+        Field(
+            "more",
+            N_("More attributes"),
+            "area",
+            advanced=True,
+            help=N_('In template syntax, as in HOT_RESIZE = "YES".'),
+        ),
+    ),
+    build=_create,
+    check=_check,
+)
+
+INSTANTIATE = Form(
+    fields=(
+        Field("name", N_("Name of the machine"), rule="name", help=N_("Empty for the template's name and the id.")),
+        Field("count", N_("How many"), "number", required=True, default="1", low=1, high=INSTANCES_MAX),
+        Field("hold", N_("On hold"), "check", help=N_("Wait for a release before it is placed.")),
+    ),
+    build=lambda answers: Call("one.template.instantiate", ()),
+)
+
+
+def instantiate_calls(oid: int, answers: Answers) -> tuple[Call, ...]:
+    """One call for each machine wanted; several get their number after the name."""
+    count = int(float(answers["count"]))
+    name = answers["name"]
+    names = [name] if count == 1 or not name else [f"{name}-{number}" for number in range(count)]
+    names = names if len(names) == count else names * count
+    return tuple(Call("one.template.instantiate", (oid, each, bool(answers["hold"]), "")) for each in names)
+
+
+TEMPLATES = Kind(
+    key="templates",
+    tag="VMTEMPLATE",
+    icon="template",
+    title=N_("Templates"),
+    singular=N_("Template"),
+    pool=Call("one.templatepool.info", (-2, -1, -1)),
+    info="one.template.info",
+    columns=(
+        oid_column(),
+        name_column("templates", N_("Name")),
+        Column("cpu", "CPU", lambda item: Number(item.real("TEMPLATE/CPU"))),
+        Column("memory", N_("Memory"), lambda item: Size(item.real("TEMPLATE/MEMORY"))),
+        Column("disks", N_("Disks"), lambda item: Number(len(item.all("TEMPLATE/DISK")))),
+        Column("nics", N_("Networks"), lambda item: Number(len(item.all("TEMPLATE/NIC"))), wide=True),
+        text("owner", N_("Owner"), "UNAME", wide=True),
+        text("group", N_("Group"), "GNAME", wide=True),
+        Column("since", N_("Registered"), lambda item: Moment(item.number("REGTIME")), wide=True),
+    ),
+    facts=(
+        text("owner", N_("Owner"), "UNAME"),
+        text("group", N_("Group"), "GNAME"),
+        Column("cpu", "CPU", lambda item: Number(item.real("TEMPLATE/CPU"))),
+        Column("vcpu", "VCPU", lambda item: Number(item.real("TEMPLATE/VCPU", 1))),
+        Column("memory", N_("Memory"), lambda item: Size(item.real("TEMPLATE/MEMORY"))),
+        Column("since", N_("Registered"), lambda item: Moment(item.number("REGTIME"))),
+        text("description", N_("Description"), "TEMPLATE/DESCRIPTION"),
+    ),
+    tables=(
+        Table(
+            N_("Disks"),
+            "TEMPLATE/DISK",
+            (
+                text("id", N_("Image id"), "IMAGE_ID"),
+                text("image", N_("Image"), "IMAGE"),
+                text("size", N_("Size in MB"), "SIZE"),
+            ),
+        ),
+        Table(
+            N_("Network interfaces"),
+            "TEMPLATE/NIC",
+            (text("id", N_("Network id"), "NETWORK_ID"), text("network", N_("Network"), "NETWORK")),
+        ),
+    ),
+    trees=((N_("Template"), "TEMPLATE"),),
+    actions=(
+        Action(
+            "delete",
+            N_("Delete"),
+            "trash",
+            lambda oid: Call("one.template.delete", (oid, False)),
+            grave=True,
+            warning=N_("Machines made of it stay."),
+        ),
+    ),
+    create=FORM,
+    create_label=N_("Create template"),
+    empty=N_("No templates yet. A template says what a machine is made of."),
+)
