@@ -125,7 +125,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         template = parse(text)
     except TemplateError:
         return
-    assert parse(template.to_xml()) == template
+    assert parse(template.to_xml()) == template.without_empty_vectors()
 
 
 @given(
