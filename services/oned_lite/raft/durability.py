@@ -90,6 +90,6 @@ class Durability:
             self._held = [held for held in self._held if held[0] > ticket]
         return released
 
-    def stalled_since_ms(self) -> int | None:
+    def oldest_write_ms(self) -> int | None:
         """When the oldest write still under way was asked for."""
         return self._writes[0].issued_ms if self._writes else None

@@ -11,7 +11,7 @@ from random import Random
 from .core import Core
 from .election import Elections
 from .follower import Follower
-from .leadership import Leadership
+from .leadership import Answer, Leadership
 from .messages import (
     AppendAccepted,
     AppendEntries,
@@ -83,7 +83,7 @@ class RaftNode:
         self._advance(now_ms)
         if self._core.leadership is not None:
             self._core.leadership.tick()
-        elif not self._core.failed:
+        else:
             self._elections.tick()
 
     def receive(self, sender: int, message: Message, now_ms: int) -> None:
@@ -125,7 +125,7 @@ class RaftNode:
 
         Proposals are refused as Busy until it is done, or for one election timeout at most.
         """
-        return self._lead_or_refuse(now_ms).transfer(target)
+        return self._lead_or_refuse(now_ms).handover.begin(target)
 
     def persisted(self, ticket: int, now_ms: int) -> None:
         """Everything asked for by outputs up to `ticket` is durable."""
@@ -134,7 +134,7 @@ class RaftNode:
         if core.failed:
             return
         for message in core.release(ticket):
-            self._answered(core.server_id, message)
+            self.receive(core.server_id, message, now_ms)
         if core.leadership is not None:
             core.leadership.advance_commit()
 
@@ -143,13 +143,13 @@ class RaftNode:
         self._advance(now_ms)
         core = self._core
         if core.leadership is not None:
-            core.leadership.step_down()
+            core.leadership.handover.leave()
         else:
             core.become_follower(core.term)
         core.failed = True
 
     def applied(self, index: int, state_hash: int) -> None:
-        """The state machine is at `index`, where its hash is `state_hash`. To be told after every entry or batch of them."""
+        """The state machine is at `index`, where its hash is `state_hash`. Told after every batch."""
         core = self._core
         core.applied_index = index
         core.hashes.add(index, state_hash)
@@ -162,13 +162,13 @@ class RaftNode:
 
     def peer_connected(self, peer: int) -> None:
         if self._core.leadership is not None:
-            self._core.leadership.connected(peer)
+            self._core.leadership.replication.restart(peer)
 
     def peer_disconnected(self, peer: int, now_ms: int) -> None:
         """The connection to `peer` was closed by its end. If it is the leader, an election begins at once."""
         self._advance(now_ms)
         if self._core.leadership is not None:
-            self._core.leadership.disconnected(peer)
+            self._core.leadership.replication.restart(peer)
         elif peer == self._core.leader_id:
             self._elections.leader_disconnected()
 
@@ -179,7 +179,7 @@ class RaftNode:
         """
         self._advance(now_ms)
         if self._core.leadership is not None:
-            self._core.leadership.send_snapshot(peer, meta, data)
+            self._core.leadership.replication.send_snapshot(peer, meta, data)
 
     def take(self) -> Output:
         """Everything to do since the last time. Call it until it is false."""
@@ -216,7 +216,7 @@ class RaftNode:
             case TimeoutNow():
                 self._elections.on_timeout_now()
 
-    def _answered(self, sender: int, message: Message) -> None:
+    def _answered(self, sender: int, message: Answer | VoteResponse | StaleTerm) -> None:
         """Answers count in the term they were asked in. A newer one ends ours, unless strangers bring it."""
         core = self._core
         if message.term > core.term:
@@ -227,21 +227,8 @@ class RaftNode:
             return
         if isinstance(message, VoteResponse):
             self._elections.on_vote_response(sender, message)
-        elif core.leadership is not None:
-            self._to_leader(core.leadership, sender, message)
-
-    def _to_leader(self, leadership: Leadership, sender: int, message: Message) -> None:
-        match message:
-            case AppendAccepted():
-                leadership.on_accepted(sender, message)
-            case HeartbeatResponse():
-                leadership.on_heartbeat_response(sender, message)
-            case AppendRejected():
-                leadership.on_rejected(sender, message)
-            case SnapshotResponse():
-                leadership.on_snapshot_response(sender, message)
-            case _:
-                pass
+        elif core.leadership is not None and not isinstance(message, StaleTerm):
+            core.leadership.on_answer(sender, message)
 
     def _lead_or_refuse(self, now_ms: int) -> Leadership:
         self._advance(now_ms)
@@ -353,11 +340,11 @@ class RaftNode:
     def learner_ready(self, server: int) -> bool:
         """Whether the learner has caught up, so that it may be promoted. Known to the leader only."""
         leadership = self._core.leadership
-        return leadership is not None and leadership.learner_ready(server)
+        return leadership is not None and leadership.roster.learner_ready(server)
 
     def match_index(self, server: int) -> int | None:
         """How much of the log `server` has durably, as far as this leader knows."""
         leadership = self._core.leadership
-        if leadership is None or server not in leadership.progress:
+        if leadership is None or server not in leadership.replication.progress:
             return None
-        return leadership.progress[server].match_index
+        return leadership.replication.progress[server].match_index

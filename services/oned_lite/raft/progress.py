@@ -72,8 +72,9 @@ class Progress:
             return room and self.next_index <= last_index
         return self.mode is Mode.PROBE and not self._probing
 
-    def sent(self, last_index: int, size: int) -> None:
-        """An append up to `last_index` went out."""
+    def sent(self, last_index: int, size: int, commit: int) -> None:
+        """An append up to `last_index` went out, with the commit index."""
+        self.commit_sent = commit
         if self.mode is Mode.PROBE:
             self._probing = True
             return
@@ -95,8 +96,8 @@ class Progress:
         self.next_index = max(self.next_index, self.match_index + 1)
         return advanced
 
-    def refuses(self, prev_index: int, last_index: int) -> bool:
-        """Whether a rejection of `prev_index` by a log that ends at `last_index` still says something.
+    def believes(self, prev_index: int, last_index: int) -> bool:
+        """Whether a rejection of `prev_index` by a log that ends at `last_index` is news and not just late.
 
         A log shorter than the match is that of a server which lost its disk.
         """
@@ -118,7 +119,8 @@ class Progress:
     def need_snapshot(self) -> None:
         self._enter(Mode.SNAPSHOT)
 
-    def heartbeat_sent(self, round_number: int) -> None:
+    def heartbeat_sent(self, round_number: int, commit: int) -> None:
+        self.commit_sent = commit
         if self._mark is None:
             offset = self.snapshot.offset if self.snapshot else 0
             self._mark = _Mark(round_number, self.next_index, offset)

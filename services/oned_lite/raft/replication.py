@@ -1,0 +1,151 @@
+"""Bringing every other server's log up to the leader's (Raft paper sections 5.3 and 7, thesis section 10.2)."""
+
+from collections.abc import Iterable
+
+from .core import Core
+from .durability import After
+from .messages import (
+    AppendAccepted,
+    AppendEntries,
+    AppendRejected,
+    CommitNotice,
+    Heartbeat,
+    HeartbeatResponse,
+    SnapshotResponse,
+)
+from .progress import Mode, OutgoingSnapshot, Progress
+from .types import SnapshotMeta
+
+Shared = dict[int, tuple[AppendEntries, int]]  # appends made for one peer, and their sizes, by their first index
+
+
+class Replication:
+    """What is under way to each peer. Appends are made in `feed`, so that all there is by then travels together."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.progress: dict[int, Progress] = {}
+
+    def set_peers(self, wanted: Iterable[int]) -> None:
+        core = self._core
+        peers = set(wanted) - {core.server_id}
+        for peer in sorted(peers - set(self.progress)):
+            self.progress[peer] = Progress(core.log.last_index, core.now_ms)
+        for peer in set(self.progress) - peers:
+            del self.progress[peer]
+
+    # What is known of others
+
+    def match(self, server: int) -> int:
+        """How much of this log `server` has durably. The leader's own disk is one among others (thesis 10.2.1)."""
+        return self._core.durability.index if server == self._core.server_id else self.progress[server].match_index
+
+    def contact_ms(self, server: int) -> int:
+        return self._core.now_ms if server == self._core.server_id else self.progress[server].contact_ms
+
+    def is_active(self, server: int) -> bool:
+        """Whether the server was heard lately, and not only assumed to be there when the leadership began."""
+        core = self._core
+        if server == core.server_id:
+            return True
+        progress = self.progress.get(server)
+        heard = progress is not None and progress.heard
+        return heard and core.now_ms - self.contact_ms(server) < core.config.election_timeout_ms
+
+    def heard(self, server: int) -> Progress | None:
+        progress = self.progress.get(server)
+        if progress is not None:
+            progress.heard, progress.contact_ms = True, self._core.now_ms
+        return progress
+
+    def restart(self, peer: int) -> None:
+        """Its connection closed or is new: whatever was under way over the old one is lost."""
+        progress = self.progress.get(peer)
+        if progress is not None:
+            progress.probe()
+
+    # Sending
+
+    def heartbeat(self, round_number: int) -> None:
+        core = self._core
+        heartbeat = Heartbeat(core.term, core.commit_index, round_number)
+        for peer, progress in self.progress.items():
+            core.send(peer, heartbeat, After.NOTHING)
+            progress.heartbeat_sent(round_number, core.commit_index)
+
+    def feed(self) -> None:
+        """Send whatever may be sent now. Peers that are equally far get the very same messages."""
+        shared: Shared = {}
+        for peer, progress in self.progress.items():
+            self._feed(peer, progress, shared)
+
+    def _feed(self, peer: int, progress: Progress, shared: Shared) -> None:
+        core, config = self._core, self._core.config
+        while progress.may_send(core.log.last_index, config.inflight_max, config.inflight_bytes_max):
+            made = shared.get(progress.next_index) or self._append_from(progress.next_index)
+            if made is None:
+                progress.need_snapshot()
+                core.outbox.snapshot_wanted.append(peer)
+                return
+            shared[progress.next_index] = made
+            append, size = made
+            core.send(peer, append, After.NOTHING)
+            progress.sent(append.prev_index + len(append.entries), size, append.commit)
+        if progress.mode is Mode.REPLICATE and progress.commit_sent < core.commit_index:
+            core.send(peer, CommitNotice(core.term, core.commit_index), After.NOTHING)
+            progress.commit_sent = core.commit_index
+
+    def _append_from(self, first: int) -> tuple[AppendEntries, int] | None:
+        """The append that begins with entry `first` and its size; None if the log no longer reaches back so far."""
+        core = self._core
+        prev_term = core.log.term_at(first - 1)
+        if prev_term is None:
+            return None
+        entries = core.log.batch(first, core.config.append_entries_max, core.config.append_bytes_max)
+        append = AppendEntries(core.term, first - 1, prev_term, core.commit_index, entries)
+        return append, sum(entry.size for entry in entries)
+
+    def send_snapshot(self, peer: int, meta: SnapshotMeta, data: bytes) -> None:
+        progress = self.progress.get(peer)
+        if progress is None or progress.mode is not Mode.SNAPSHOT or progress.snapshot is not None:
+            return
+        if meta.index < self._core.log.base_index:
+            progress.probe()  # compacted further in the meantime: a newer one is needed
+            return
+        progress.snapshot = OutgoingSnapshot(meta, data, self._core.config.snapshot_chunk_bytes)
+        self._send_chunk(peer, progress)
+
+    def _send_chunk(self, peer: int, progress: Progress) -> None:
+        if progress.snapshot is not None:
+            self._core.send(peer, progress.snapshot.chunk(self._core.term), After.NOTHING)
+
+    # Answers
+
+    def on_accepted(self, sender: int, answer: AppendAccepted) -> bool:
+        """Whether more is durable there than was known."""
+        progress = self.heard(sender)
+        return progress is not None and progress.accepted(answer.index)
+
+    def on_rejected(self, sender: int, answer: AppendRejected) -> None:
+        progress = self.heard(sender)
+        if progress is not None and progress.believes(answer.prev_index, answer.last_index):
+            progress.probe_from(self._core.log.last_at_most(answer.hint_index, answer.hint_term) + 1)
+
+    def on_heartbeat_response(self, sender: int, answer: HeartbeatResponse) -> bool:
+        """Whether more is durable there than was known: the answer to an append may have been lost."""
+        progress = self.heard(sender)
+        if progress is None:
+            return False
+        progress.applied_index = answer.applied_index
+        if progress.heartbeat_answered(answer.round, answer.verified_index):
+            self._send_chunk(sender, progress)
+        return answer.accepted_index > progress.match_index and progress.accepted(answer.accepted_index)
+
+    def on_snapshot_response(self, sender: int, answer: SnapshotResponse) -> None:
+        progress = self.heard(sender)
+        snapshot = progress.snapshot if progress else None
+        if progress is None or snapshot is None or snapshot.meta.index != answer.index:
+            return
+        if answer.received != snapshot.offset:
+            snapshot.offset = answer.received
+            self._send_chunk(sender, progress)
