@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from deploy.lab.errors import LabError
 from deploy.lab.foreground import Interrupted
@@ -69,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
-Command = Callable[[argparse.Namespace], int]
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Command: TypeAlias = Callable[[argparse.Namespace], int]
 
 
 def _add(commands: Subcommands, name: str, command: Command, help: str) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from pathlib import Path
 
 from deploy.lab.addresses import DEFAULT_PORTS
@@ -36,7 +37,7 @@ def _explain(error: OSError, address: Address, purpose: str) -> str:
     wanted = f"port {address.port} on {address.host}, wanted for {purpose},"
     match error.errno:
         case errno.EADDRINUSE:
-            holder = _holder(address.port)
+            holder = _holder(address)
             taken = f"is taken by {holder}; stop it" if holder else "is taken; find who has it with: ss -ltnp"
             return f"{wanted} {taken}, or use --network or --ports"
         case errno.EADDRNOTAVAIL:
@@ -47,9 +48,9 @@ def _explain(error: OSError, address: Address, purpose: str) -> str:
             return f"{wanted} cannot be listened on: {error.strerror}"
 
 
-def _holder(port: int) -> str:
-    """The process that listens on a port, as "nginx (pid 812)"; empty where that cannot be seen."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+def _holder(address: Address) -> str:
+    """The process that listens on an address, as "nginx (pid 812)"; empty where that cannot be seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(address)}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if sockets.intersection(str(link.readlink()) for link in (folder / "fd").iterdir()):
@@ -59,15 +60,16 @@ def _holder(port: int) -> str:
     return ""
 
 
-def _listening_inodes(port: int) -> set[str]:
-    """Inodes of the sockets that listen on a port (proc_pid_net(5): address, state 0A, inode)."""
+def _listening_inodes(address: Address) -> set[str]:
+    """Inodes of the sockets that listen on an address or on all (proc_pid_net(5): address, state 0A, inode)."""
+    host = f"{int.from_bytes(socket.inet_aton(address.host), sys.byteorder):08X}"
+    any_version_4, any_version_6 = "0" * 8, "0" * 32
+    wanted = {f"{each}:{address.port:04X}" for each in (host, any_version_4, any_version_6)}
     inodes = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         try:
             lines = table.read_text().splitlines()[1:]
         except OSError:
             continue
-        for fields in map(str.split, lines):
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                inodes.add(fields[9])
+        inodes |= {fields[9] for fields in map(str.split, lines) if fields[3] == "0A" and fields[1] in wanted}
     return inodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 from enum import Enum
@@ -53,7 +54,7 @@ def spawn(argv: tuple[str, ...], log: Path) -> ProcessId:
 
 def condition(process: ProcessId) -> Condition:
     born, state = _look(process.pid)
-    if born != process.born or state in ("Z", "X", ""):
+    if born != process.born or (state in ("Z", "X", "") and _has_let_go(process.pid)):
         return Condition.ENDED
     return Condition.PAUSED if state == "T" else Condition.RUNNING
 
@@ -98,6 +99,22 @@ def _look(pid: int) -> tuple[str, str]:
         return f"{_boot_id()}/{fields[19]}", fields[0]
     except (FileNotFoundError, ProcessLookupError):
         return "", ""
+
+
+def _has_let_go(pid: int) -> bool:
+    """Whether the last thread of a dead process has ended too; until then its ports stay taken."""
+    if not hasattr(os, "pidfd_open"):
+        return True
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(0))
+    finally:
+        os.close(handle)
 
 
 def _boot_id() -> str:

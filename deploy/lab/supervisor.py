@@ -168,7 +168,10 @@ class Supervisor:
             await asyncio.to_thread(_prepare_once, process.preparation, self.folder.log(process.name), process.name)
 
     def _spawn(self, process: Process) -> None:
-        born = processes.spawn(process.argv, self.folder.log(process.name))
+        try:
+            born = processes.spawn(process.argv, self.folder.log(process.name))
+        except OSError as error:
+            raise LabError(f"{process.name}: {process.argv[0]}: {error.strerror}") from error
         self.folder.pid_file(process.name).write_bytes(msgspec.json.encode(born))
 
     async def _until_ready(self, process: Process) -> None:
