@@ -13,6 +13,8 @@ from services.oned_lite.model.zone import ZONES, Zone, ZoneServer
 from services.oned_lite.policy.authentication import password_hash
 from services.oned_lite.state import Transaction
 
+from .bootstrap_storage import storage_objects
+
 
 def bootstrap(
     tx: Transaction,
@@ -27,6 +29,7 @@ def bootstrap(
     _groups(tx)
     _users(tx, admin, password, serveradmin_password)
     _zone(tx, conf, servers)
+    storage_objects(tx, conf)
 
 
 def _groups(tx: Transaction) -> None:

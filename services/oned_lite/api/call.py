@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from services.oned_lite.model.configuration import Configuration
-from services.oned_lite.model.objects import COUNTERS, Counter, Kind, ObjectType, PoolObject
+from services.oned_lite.model.objects import Kind, ObjectType, PoolObject, next_oid
 from services.oned_lite.policy.authorization import Authorization, Right
 from services.oned_lite.policy.caller import Caller
 from services.oned_lite.state import Transaction
@@ -55,10 +55,3 @@ class Call:
     def next_oid(self, kind: Kind[Any]) -> int:
         """Takes the pool's next id; it is given back where the call fails."""
         return next_oid(self.tx, kind)
-
-
-def next_oid(tx: Transaction, kind: Kind[Any]) -> int:
-    counter = tx.get(COUNTERS, kind.table.name)
-    oid = kind.first_oid if counter is None else counter.last_oid + 1
-    tx.put(COUNTERS, Counter(tablename=kind.table.name, last_oid=oid))
-    return oid

@@ -9,6 +9,9 @@ from pathlib import Path
 from services.oned_lite.lifecycle.work import Work, WorkResult
 from services.oned_lite.model.configuration import Configuration
 
+from .datastore_dummy import DummyDatastore
+from .datastore_fs import FolderDatastore
+from .files import FileThreads
 from .port import Driver
 
 
@@ -28,9 +31,12 @@ class Drivers:
             async with asyncio.timeout(work.timeout_s):
                 return await driver.run(work)
         except TimeoutError:
-            return WorkResult(key=work.key, ok=False, message=f"driver {work.driver} gave no answer in {work.timeout_s:g} s")
+            return WorkResult(
+                key=work.key, ok=False, message=f"driver {work.driver} gave no answer in {work.timeout_s:g} s"
+            )
 
 
 def local_drivers(conf: Configuration, data: Path) -> Drivers:
     """The drivers of a daemon whose own files are under `data`."""
-    return Drivers({})
+    files = FileThreads()
+    return Drivers({"ds/dummy": DummyDatastore(), "ds/fs": FolderDatastore(files)})

@@ -16,3 +16,7 @@ class Configuration:
     def restricted(self, attribute: str) -> frozenset[str]:
         """Names under e.g. VM_RESTRICTED_ATTR: `MAC`-like singles and `NIC/MAC`-like members of vectors."""
         return frozenset(value.upper() for value in self.template.get_all(attribute) if isinstance(value, str))
+
+    def inherited(self, attribute: str) -> tuple[str, ...]:
+        """Names under e.g. INHERIT_IMAGE_ATTR: what a VM's disk or NIC takes over from an image, datastore or network."""
+        return self.template.singles(attribute)

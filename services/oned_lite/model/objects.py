@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from services.common.template import Template
-from services.oned_lite.state import Key, Reader, Table
+from services.oned_lite.state import Key, Reader, Table, Transaction
 
 from .errors import no_exists
 from .xml import element
@@ -177,6 +177,14 @@ class Counter(msgspec.Struct, frozen=True):
 COUNTERS: Table[Counter] = Table("pool_control", Counter, key=lambda row: row.tablename)
 
 
+def next_oid(tx: Transaction, kind: Kind[Any]) -> int:
+    """Takes the pool's next id; it is given back where the transaction is dropped."""
+    counter = tx.get(COUNTERS, kind.table.name)
+    oid = kind.first_oid if counter is None else counter.last_oid + 1
+    tx.put(COUNTERS, Counter(tablename=kind.table.name, last_oid=oid))
+    return oid
+
+
 def named(reader: Reader, kind: Kind[R], name: str, uid: int) -> Key | None:
     """The id of the object that already has that name in its scope."""
     if kind.name_scope is NameScope.NONE:
@@ -198,4 +206,5 @@ __all__ = [
     "kind_table",
     "name_index",
     "named",
+    "next_oid",
 ]

@@ -10,10 +10,9 @@ import msgspec
 from services.oned_lite.api.call import Call
 from services.oned_lite.model.errors import internal
 from services.oned_lite.model.group import GROUPS
-from services.oned_lite.model.objects import Kind, Permissions
+from services.oned_lite.model.objects import Kind, NameScope, Permissions, named
 from services.oned_lite.model.user import USERS
 from services.oned_lite.policy.authorization import Right
-from services.oned_lite.policy.names import taken_by
 
 UNCHANGED = -1
 
@@ -31,9 +30,9 @@ def chown(call: Call, kind: Kind[Any], oid: int, uid: int, gid: int) -> int:
         authorization.need(Right.USE, GROUPS, group)
     authorization.check()
     if user is not None and uid != row.uid:
-        taken = taken_by(call.tx, kind, row.name, uid)
-        if taken is not None:
-            raise internal(taken)
+        other = named(call.tx, kind, row.name, uid)
+        if other is not None and kind.name_scope is NameScope.OWNER:
+            raise internal(f"user [{uid}] already owns {kind.title} [{other}] with NAME {row.name}")
         row = msgspec.structs.replace(row, uid=uid, uname=user.name)
     if group is not None:
         row = msgspec.structs.replace(row, gid=gid, gname=group.name)

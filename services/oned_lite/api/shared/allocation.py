@@ -1,0 +1,43 @@
+"""What every allocate has in common: reading the template, naming the object, its first permissions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.common.template import Template, TemplateError, parse
+from services.oned_lite.api.call import Call
+from services.oned_lite.model.errors import internal
+from services.oned_lite.model.objects import Kind, Permissions
+from services.oned_lite.policy.names import name_fault, taken_by
+
+ADMIN_BASE, USER_BASE, CLOSED_BASE = 0o777, 0o666, 0o660
+
+
+def parsed(text: str) -> Template:
+    """The template in a request. Raises INTERNAL with the parser's own sentence."""
+    try:
+        return parse(text)
+    except TemplateError as error:
+        raise internal(str(error)) from None
+
+
+def new_name_fault(call: Call, kind: Kind[Any], name: str, uid: int | None = None) -> str | None:
+    """Why an object of the caller (or of user `uid`) cannot have that name; None where it can."""
+    return name_fault(name) or taken_by(call.tx, kind, name, call.caller.uid if uid is None else uid)
+
+
+def check_new_name(call: Call, kind: Kind[Any], name: str) -> str:
+    """The name, if it is good and free. Raises INTERNAL."""
+    fault = new_name_fault(call, kind, name)
+    if fault is not None:
+        raise internal(fault)
+    return name
+
+
+def new_permissions(call: Call) -> Permissions:
+    """The caller's umask on what a new object gives by itself."""
+    if 0 in (call.caller.uid, call.caller.gid):
+        base = ADMIN_BASE
+    else:
+        base = USER_BASE if call.conf.template.get_bool("ENABLE_OTHER_PERMISSIONS", True) else CLOSED_BASE
+    return Permissions.from_octal(base & ~call.caller.umask)
