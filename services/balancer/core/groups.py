@@ -1,0 +1,200 @@
+"""An upstream group: its peers in two tiers, the method, and the life of one request's turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.balancer.core.health import CheckSettings, Guards, ejection_allowed, panics
+from services.balancer.core.peers import Peer, PeerSettings, Verdict
+from services.balancer.core.retry import RetryPolicy, tries_for
+from services.balancer.core.selection import RoundRobin, Turn, method_named
+
+SLOW_START_SCALE = 100  # weights are multiplied so that a ramp has steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAlive:
+    """Idle connections to upstreams (nginx ``keepalive``, ``keepalive_timeout``, ``…_time``, ``…_requests``)."""
+
+    connections: int = 32
+    idle_s: float = 60.0
+    life_s: float = 3600.0
+    requests: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """One ``upstream`` block."""
+
+    name: str
+    servers: tuple[PeerSettings, ...]
+    method: str = "round_robin"
+    hash_key: str = ""
+    keepalive: KeepAlive = field(default_factory=KeepAlive)
+    checks: tuple[CheckSettings, ...] = ()
+    guards: Guards = field(default_factory=Guards)
+    queue: int = 0
+    queue_timeout_s: float = 60.0
+
+
+class Group:
+    """A group of peers that serve the same thing. Mutable; owned by the event loop of its process."""
+
+    def __init__(self, settings: GroupSettings) -> None:
+        self.name = settings.name
+        self.peers: list[Peer] = []
+        self.primaries: list[Peer] = []
+        self.backups: list[Peer] = []
+        self.single = False
+        self.usable = 0
+        self.panic = False
+        self.scale = 1
+        self._next_id = 0
+        self.configure(settings)
+
+    def configure(self, settings: GroupSettings) -> None:
+        """Take new settings; peers that stay (same address) keep their state."""
+        known = {peer.address: peer for peer in self.peers}
+        self.settings = settings
+        self.scale = SLOW_START_SCALE if any(server.slow_start_s for server in settings.servers) else 1
+        self._method = method_named(settings.method, step=self.scale)
+        plain = settings.method in ("round_robin", "least_conn")
+        self._backup_method = self._method if plain else RoundRobin(self.scale)
+        self.peers = []
+        for server in settings.servers:
+            peer = known.pop(server.address, None)
+            if peer is None:
+                peer = self._new_peer(server)
+            elif peer.settings != server:
+                peer.configure(server)
+            self.peers.append(peer)
+        self.refresh()
+
+    def _new_peer(self, settings: PeerSettings) -> Peer:
+        peer = Peer(self._next_id, settings)
+        self._next_id += 1
+        if self.settings.checks:
+            mandatory = any(check.mandatory for check in self.settings.checks)
+            peer.verdict = Verdict.CHECKING if mandatory else Verdict.HEALTHY
+        return peer
+
+    def refresh(self) -> None:
+        """Recompute what selection reads after any change of peers, switches or verdicts."""
+        self.primaries = [peer for peer in self.peers if not peer.backup]
+        self.backups = [peer for peer in self.peers if peer.backup]
+        self.single = len(self.peers) == 1
+        self.usable = sum(not peer.down for peer in self.peers)
+        self.panic = panics(self.primaries, self.settings.guards)
+        for peer in self.peers:
+            condemned = peer.verdict in (Verdict.UNHEALTHY, Verdict.CHECKING) and not self.panic
+            peer.excluded = peer.down or peer.draining or condemned
+            if self.scale != 1 and peer.ramp_from is None:
+                peer.weight = peer.settings.weight * self.scale
+
+    # Runtime changes
+
+    def add(self, settings: PeerSettings) -> Peer:
+        """Add a server; raises ValueError when its address is taken."""
+        if any(peer.address == settings.address for peer in self.peers):
+            raise ValueError(f"{settings.address} is already in {self.name}")
+        peer = self._new_peer(settings)
+        self.peers.append(peer)
+        self.refresh()
+        return peer
+
+    def remove(self, peer: Peer) -> None:
+        """Take a server out; its requests in progress finish."""
+        self.peers.remove(peer)
+        self.refresh()
+
+    def judge(self, peer: Peer, verdict: Verdict, now: float) -> bool:
+        """Take the verdict of the active checks; false when the ejection cap keeps the peer in."""
+        if verdict is Verdict.UNHEALTHY and peer.verdict is not Verdict.UNHEALTHY:
+            if not ejection_allowed(self.primaries, self.settings.guards, int(now)):
+                return False
+            peer.stats.unhealthy += 1
+        elif verdict is Verdict.HEALTHY and peer.verdict is not Verdict.HEALTHY:
+            self.start_slowly(peer, now)
+        peer.verdict = verdict
+        self.refresh()
+        return True
+
+    def start_slowly(self, peer: Peer, now: float) -> None:
+        """Begin the slow start of a peer that came back; with a single server there is none."""
+        if peer.settings.slow_start_s and not self.single:
+            peer.ramp_from = now
+
+    def ramp(self, now: float) -> None:
+        """Move weights of peers in slow start; called every now and then."""
+        if self.scale != 1:
+            for peer in self.peers:
+                peer.ramp(now, self.scale)
+
+    # The life of one request's turn
+
+    def turn(self, policy: RetryPolicy, key: bytes = b"") -> Turn:
+        return Turn(self.primaries or self.backups, tries_for(policy, self.usable), key)
+
+    def select(self, turn: Turn, now: int) -> Peer | None:
+        """The peer for the next attempt, with the attempt accounted; None when none is live."""
+        if self.single:
+            peer = self._only()
+            if peer is None:
+                return None
+        else:
+            picked = self._method.pick(turn, now) if turn.peers is not self.backups else None
+            if picked is None:
+                picked = self._pick_backup(turn, now)
+            if picked is None:
+                return None
+            peer = picked
+            turn.tried |= peer.bit
+        peer.select(now)
+        return peer
+
+    def _only(self) -> Peer | None:
+        peer = self.peers[0]
+        full = 0 < peer.max_conns <= peer.conns
+        return None if peer.excluded or full else peer
+
+    def _pick_backup(self, turn: Turn, now: int) -> Peer | None:
+        if not self.backups:
+            return None
+        if turn.peers is not self.backups:
+            turn.peers = self.backups
+            turn.tried = 0
+        return self._backup_method.pick(turn, now)
+
+    def release(self, turn: Turn, peer: Peer, now: int, *, failed: bool) -> bool:
+        """Account the end of an attempt; true when it made the peer unavailable."""
+        if self.single:
+            # nginx never considers the only server of a group down, and never retries it.
+            peer.conns -= 1
+            peer.fails = 0
+            turn.tries = 0
+            return False
+        turn.tries = max(0, turn.tries - 1)
+        capped = failed and peer.fails + 1 >= peer.max_fails > 0
+        if capped and not self._may_eject(peer, now):
+            peer.conns -= 1
+            return False
+        was_out = peer.max_fails > 0 and peer.fails >= peer.max_fails
+        tripped = peer.release(now, failed=failed)
+        if tripped:
+            peer.stats.unavail += 1
+        elif was_out and peer.fails == 0:
+            self.start_slowly(peer, now)
+        return tripped
+
+    def _may_eject(self, peer: Peer, now: int) -> bool:
+        others: Sequence[Peer] = [other for other in self.primaries if other is not peer]
+        return peer.unavailable(now) or not others or ejection_allowed(self.primaries, self.settings.guards, now)
+
+    def full(self) -> bool:
+        """Whether only connection limits keep requests out, so that waiting in the queue makes sense."""
+        return any(not peer.excluded and 0 < peer.max_conns <= peer.conns for peer in self.peers)
+
+
+def by_address(peers: Iterable[Peer], address: str) -> Peer | None:
+    return next((peer for peer in peers if peer.address == address), None)

@@ -1,0 +1,104 @@
+"""Which server block and which location a request belongs to (nginx ``server_name`` and ``location``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A location's pattern. ``kind``: ``prefix``, ``exact`` (=), ``final`` (^~: no patterns after it), ``regex``."""
+
+    kind: str
+    text: bytes
+    regex: re.Pattern[bytes] | None = None
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read ``/x``, ``= /x``, ``^~ /x``, ``~ regex`` or ``~* regex``; raises ValueError."""
+    mark, _, rest = text.partition(" ")
+    rest = rest.strip()
+    if mark in ("=", "^~") and rest.startswith("/"):
+        return Pattern("exact" if mark == "=" else "final", rest.encode())
+    if mark in ("~", "~*") and rest:
+        try:
+            return Pattern("regex", rest.encode(), re.compile(rest.encode(), re.IGNORECASE if mark == "~*" else 0))
+        except re.error as error:
+            raise ValueError(f"bad pattern {rest!r}: {error}") from None
+    if text.startswith("/"):
+        return Pattern("prefix", text.encode())
+    raise ValueError(f"expected /path, '= /path', '^~ /path', '~ regex' or '~* regex', got {text!r}")
+
+
+class Locations(Generic[T]):
+    """Locations of one server: exact, else the longest prefix unless a regex matches first."""
+
+    def __init__(self, entries: Iterable[tuple[Pattern, T]]) -> None:
+        listed = list(entries)
+        self._exact = {p.text: value for p, value in listed if p.kind == "exact"}
+        prefixes = [(p, value) for p, value in listed if p.kind in ("prefix", "final")]
+        self._prefixes = sorted(prefixes, key=lambda entry: -len(entry[0].text))
+        self._regexes = [(p.regex, value) for p, value in listed if p.regex is not None]
+
+    def find(self, path: bytes) -> T | None:
+        """The value for a normalised path."""
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact
+        longest = next(((p, value) for p, value in self._prefixes if path.startswith(p.text)), None)
+        if longest is not None and longest[0].kind == "final":
+            return longest[1]
+        for regex, value in self._regexes:
+            if regex.search(path):
+                return value
+        return longest[1] if longest else None
+
+
+class Hosts(Generic[T]):
+    """Server blocks of one listener by name: exact, ``*.tail``, ``head.*``, ``~regex``, else the default."""
+
+    def __init__(self, entries: Sequence[tuple[Sequence[str], T]], default: T) -> None:
+        self._default = default
+        self._exact: dict[bytes, T] = {}
+        self._tails: list[tuple[bytes, T]] = []
+        self._heads: list[tuple[bytes, T]] = []
+        self._regexes: list[tuple[re.Pattern[bytes], T]] = []
+        for names, value in entries:
+            for name in names:
+                self._add(name.encode(), value)
+        self._tails.sort(key=lambda entry: -len(entry[0]))
+        self._heads.sort(key=lambda entry: -len(entry[0]))
+
+    def _add(self, name: bytes, value: T) -> None:
+        if name.startswith(b"~"):
+            self._regexes.append((re.compile(name[1:], re.IGNORECASE), value))
+        elif name.startswith(b"*."):
+            self._tails.append((name[1:].lower(), value))
+        elif name.startswith(b"."):
+            self._exact.setdefault(name[1:].lower(), value)
+            self._tails.append((name.lower(), value))
+        elif name.endswith(b".*"):
+            self._heads.append((name[:-1].lower(), value))
+        else:
+            self._exact.setdefault(name.lower(), value)
+
+    def find(self, host: bytes) -> T:
+        """The value for a host without port, lower case."""
+        exact = self._exact.get(host)
+        if exact is not None:
+            return exact
+        for tail, value in self._tails:
+            if host.endswith(tail):
+                return value
+        for head, value in self._heads:
+            if host.startswith(head):
+                return value
+        for regex, value in self._regexes:
+            if regex.search(host):
+                return value
+        return self._default

@@ -1,0 +1,347 @@
+"""Variables in headers, log formats and redirects: ``$host``, ``$remote_addr``, ``$http_…`` and friends.
+
+A template is compiled once. Each variable has a *reach*: what its value depends on. Everything that depends only on the
+request head is filled in when a head is first seen, so that a repeated request costs one join.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from services.balancer.core.paths import normalise, query_argument
+from services.balancer.wire.request import RequestHead
+
+
+class Reach(enum.IntEnum):
+    """What a value depends on; the greater includes the lesser."""
+
+    HEAD = 0
+    CONNECTION = 1
+    REQUEST = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Facts of one client connection."""
+
+    remote_addr: bytes
+    remote_port: bytes
+    server_addr: bytes
+    server_port: bytes
+    scheme: bytes
+    packed_addr: bytes
+    serial: int
+    tls_protocol: bytes = b""
+    tls_cipher: bytes = b""
+    tls_server_name: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Facts of the route a request took."""
+
+    server_name: bytes
+    proxy_host: bytes
+    proxy_port: bytes
+    settings: Mapping[str, Template]
+
+
+class Outcome(Protocol):
+    """What is known when a request is under way or over; times in seconds, ``started_at`` since the epoch."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def body_bytes(self) -> int: ...
+    @property
+    def head_bytes(self) -> int: ...
+    @property
+    def request_bytes(self) -> int: ...
+    @property
+    def request_id(self) -> bytes: ...
+    @property
+    def elapsed_s(self) -> float: ...
+    @property
+    def epoch_s(self) -> float: ...
+    @property
+    def requests_on_connection(self) -> int: ...
+    def tried(self) -> Iterable[Try]: ...
+    def answer_field(self, name: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt at a peer, for logs; a time is None when it was not reached."""
+
+    address: str
+    status: int
+    connect_s: float | None
+    header_s: float | None
+    total_s: float | None
+
+
+class Scope(Protocol):
+    """What a variable may look at."""
+
+    @property
+    def request(self) -> RequestHead: ...
+    @property
+    def client(self) -> Client: ...
+    @property
+    def names(self) -> Names: ...
+    @property
+    def outcome(self) -> Outcome: ...
+
+
+Reader = Callable[[Scope], bytes]
+Part = bytes | Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable's reader and its reach."""
+
+    read: Reader
+    reach: Reach = Reach.HEAD
+    never_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Text with variables, compiled."""
+
+    parts: tuple[bytes | Variable, ...]
+
+    def render(self, scope: Scope) -> bytes:
+        return b"".join([part if isinstance(part, bytes) else part.read(scope) for part in self.parts])
+
+    def specialise(self, scope: Scope) -> list[Part]:
+        """Parts with everything filled in that depends on the head alone."""
+        parts: list[Part] = []
+        for part in self.parts:
+            if isinstance(part, bytes):
+                parts.append(part)
+            else:
+                parts.append(part.read(scope) if part.reach is Reach.HEAD else part.read)
+        return parts
+
+    @property
+    def never_empty(self) -> bool:
+        """Whether the text has something in it whatever the request is."""
+        return any(isinstance(part, bytes) or part.never_empty for part in self.parts)
+
+    @property
+    def reach(self) -> Reach:
+        return max((part.reach for part in self.parts if isinstance(part, Variable)), default=Reach.HEAD)
+
+
+def join_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
+    """Merge neighbouring constants."""
+    merged: list[Part] = []
+    for part in parts:
+        if merged and isinstance(part, bytes) and isinstance(merged[-1], bytes):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return tuple(merged)
+
+
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def compile_template(text: str, more: Mapping[str, Variable] | None = None) -> Template:
+    """Compile text; raises ValueError that names an unknown variable. ``more`` are variables of the configuration."""
+    parts: list[bytes | Variable] = []
+    position = 0
+    for found in _REFERENCE.finditer(text):
+        parts.append(text[position : found.start()].encode())
+        parts.append(lookup(found[1] or found[2], more or {}))
+        position = found.end()
+    parts.append(text[position:].encode())
+    return Template(tuple(part for part in parts if part != b""))
+
+
+def lookup(name: str, more: Mapping[str, Variable]) -> Variable:
+    """The variable of a name (without the dollar sign); raises ValueError."""
+    known = more.get(name) or BUILT_IN.get(name)
+    if known is not None:
+        return known
+    for prefix, make in _FAMILIES.items():
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return make(name[len(prefix) :])
+    raise ValueError(f"unknown variable ${name}")
+
+
+# Readers
+
+
+def _host(scope: Scope) -> bytes:
+    host = scope.request.host.lower()
+    if not host:
+        return scope.names.server_name
+    return host.partition(b"]")[0] + b"]" if host[:1] == b"[" else host.partition(b":")[0]
+
+
+def _forwarded_for(scope: Scope) -> bytes:
+    before = scope.request.get(b"x-forwarded-for")
+    return before + b", " + scope.client.remote_addr if before else scope.client.remote_addr
+
+
+def _request_line(scope: Scope) -> bytes:
+    request = scope.request
+    return b"%b %b HTTP/1.%d" % (request.method, request.target, request.minor)
+
+
+def _number(value: float) -> bytes:
+    return b"%.3f" % value
+
+
+def _upstream(read: Callable[[Try], str]) -> Variable:
+    def joined(scope: Scope) -> bytes:
+        return ", ".join(read(attempt) for attempt in scope.outcome.tried()).encode() or b"-"
+
+    return Variable(joined, Reach.REQUEST)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _time(form: str) -> Variable:
+    def read(scope: Scope) -> bytes:
+        return datetime.fromtimestamp(scope.outcome.epoch_s, UTC).strftime(form).encode()
+
+    return Variable(read, Reach.REQUEST)
+
+
+def _cookie(name: str) -> Variable:
+    wanted = name.encode()
+
+    def read(scope: Scope) -> bytes:
+        for pair in scope.request.get(b"cookie").split(b";"):
+            key, _, value = pair.strip().partition(b"=")
+            if key == wanted:
+                return value
+        return b""
+
+    return Variable(read)
+
+
+def _header_name(name: str) -> bytes:
+    return name.lower().replace("_", "-").encode()
+
+
+def _header(name: str) -> Variable:
+    wanted = _header_name(name)
+    return Variable(lambda scope: scope.request.get(wanted))
+
+
+def _answer_header(name: str) -> Variable:
+    wanted = _header_name(name)
+    return Variable(lambda scope: scope.outcome.answer_field(wanted), Reach.REQUEST)
+
+
+_FAMILIES: dict[str, Callable[[str], Variable]] = {
+    "http_": _header,
+    "cookie_": _cookie,
+    "arg_": lambda name: Variable(lambda scope: query_argument(scope.request.query, name.encode())),
+    "upstream_http_": _answer_header,
+    "sent_http_": _answer_header,
+}
+
+_NEVER_EMPTY = frozenset(("remote_addr", "remote_port", "server_addr", "server_port", "scheme", "connection",
+                         "proxy_add_x_forwarded_for", "msec", "request_id"))  # fmt: skip
+
+_CONNECTION: dict[str, Reader] = {
+    "remote_addr": lambda scope: scope.client.remote_addr,
+    "remote_port": lambda scope: scope.client.remote_port,
+    "binary_remote_addr": lambda scope: scope.client.packed_addr,
+    "server_addr": lambda scope: scope.client.server_addr,
+    "server_port": lambda scope: scope.client.server_port,
+    "scheme": lambda scope: scope.client.scheme,
+    "https": lambda scope: b"on" if scope.client.scheme == b"https" else b"",
+    "connection": lambda scope: b"%d" % scope.client.serial,
+    "proxy_add_x_forwarded_for": _forwarded_for,
+    "ssl_protocol": lambda scope: scope.client.tls_protocol,
+    "ssl_cipher": lambda scope: scope.client.tls_cipher,
+    "ssl_server_name": lambda scope: scope.client.tls_server_name,
+}
+
+_HEAD: dict[str, Reader] = {
+    "host": _host,
+    "request_method": lambda scope: scope.request.method,
+    "request_uri": lambda scope: scope.request.target,
+    "request": _request_line,
+    "uri": lambda scope: normalise(scope.request.path),
+    "document_uri": lambda scope: normalise(scope.request.path),
+    "args": lambda scope: scope.request.query,
+    "query_string": lambda scope: scope.request.query,
+    "is_args": lambda scope: b"?" if scope.request.query else b"",
+    "server_protocol": lambda scope: b"HTTP/1.%d" % scope.request.minor,
+    "content_length": lambda scope: scope.request.get(b"content-length"),
+    "content_type": lambda scope: scope.request.get(b"content-type"),
+    "server_name": lambda scope: scope.names.server_name,
+    "proxy_host": lambda scope: scope.names.proxy_host,
+    "proxy_port": lambda scope: scope.names.proxy_port,
+    "remote_user": lambda scope: b"",
+}
+
+_REQUEST: dict[str, Reader] = {
+    "status": lambda scope: b"%d" % scope.outcome.status,
+    "body_bytes_sent": lambda scope: b"%d" % scope.outcome.body_bytes,
+    "bytes_sent": lambda scope: b"%d" % (scope.outcome.body_bytes + scope.outcome.head_bytes),
+    "request_length": lambda scope: b"%d" % scope.outcome.request_bytes,
+    "request_time": lambda scope: _number(scope.outcome.elapsed_s),
+    "request_id": lambda scope: scope.outcome.request_id,
+    "connection_requests": lambda scope: b"%d" % scope.outcome.requests_on_connection,
+    "msec": lambda scope: _number(scope.outcome.epoch_s),
+}
+
+BUILT_IN: dict[str, Variable] = {
+    **{name: Variable(read) for name, read in _HEAD.items()},
+    **{name: Variable(read, Reach.CONNECTION, name in _NEVER_EMPTY) for name, read in _CONNECTION.items()},
+    **{name: Variable(read, Reach.REQUEST, name in _NEVER_EMPTY) for name, read in _REQUEST.items()},
+    "time_iso8601": _time("%Y-%m-%dT%H:%M:%S+00:00"),
+    "time_local": _time("%d/%b/%Y:%H:%M:%S +0000"),
+    "upstream_addr": _upstream(lambda attempt: attempt.address),
+    "upstream_status": _upstream(lambda attempt: str(attempt.status or "-")),
+    "upstream_connect_time": _upstream(lambda attempt: _seconds(attempt.connect_s)),
+    "upstream_header_time": _upstream(lambda attempt: _seconds(attempt.header_s)),
+    "upstream_response_time": _upstream(lambda attempt: _seconds(attempt.total_s)),
+}
+
+
+def setting(name: str) -> Variable:
+    """A variable of ``set``: its value belongs to the route taken."""
+
+    def read(scope: Scope) -> bytes:
+        template = scope.names.settings.get(name)
+        return template.render(scope) if template is not None else b""
+
+    return Variable(read, Reach.REQUEST)
+
+
+@dataclass(frozen=True, slots=True)
+class MapTable:
+    """nginx ``map``: exact values first, then patterns in order, then the default."""
+
+    source: Template
+    exact: Mapping[bytes, Template]
+    patterns: tuple[tuple[re.Pattern[bytes], Template], ...]
+    default: Template
+
+    def read(self, scope: Scope) -> bytes:
+        value = self.source.render(scope)
+        found = self.exact.get(value.lower())
+        if found is None:
+            found = next((result for pattern, result in self.patterns if pattern.search(value)), self.default)
+        return found.render(scope)
+
+    def variable(self) -> Variable:
+        results = (*self.exact.values(), *(result for _, result in self.patterns), self.default)
+        return Variable(self.read, max(self.source.reach, *(result.reach for result in results)))

@@ -1,0 +1,369 @@
+"""One client connection: heads in, exchanges one after the other, and the ways a connection may end."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import ipaddress
+import ssl
+from typing import cast
+
+from services.balancer.core.variables import Client
+from services.balancer.plane.engine import Engine, ListenerState
+from services.balancer.plane.exchange import Exchange
+from services.balancer.plane.own_answers import own_answer
+from services.balancer.plane.prepared import Prepared, prepare
+from services.balancer.plane.timers import NEVER, UNPLACED
+from services.balancer.wire.body import BodyReader
+from services.balancer.wire.errors import CONTINUE, error_answer
+from services.balancer.wire.fields import FramingError
+from services.balancer.wire.request import find_head, parse_request
+
+MAX_PIPELINED = 1 << 16
+LINGER_S = 5.0
+
+
+class _Phase(enum.Enum):
+    IDLE = "idle"  # between requests, nothing of the next one has come
+    BUSY = "busy"  # a head is coming in, or a request is in progress
+    LINGERING = "lingering"  # answered early: reading what the client still sends, so that it can read our answer
+    CLOSING = "closing"
+
+
+class ClientConnection(asyncio.Protocol):
+    """Requests on one connection are served strictly one after the other; what comes early waits, bounded."""
+
+    __slots__ = (
+        "_body",
+        "_held",
+        "_pending",
+        "_phase",
+        "_prepared",
+        "_stalled_bytes",
+        "_transport",
+        "deadline",
+        "engine",
+        "exchange",
+        "info",
+        "listener",
+        "served",
+        "slot",
+        "stalled",
+    )
+
+    def __init__(self, engine: Engine, listener: ListenerState) -> None:
+        self.engine = engine
+        self.listener = listener
+        self._prepared = listener.prepared
+        self.exchange: Exchange | None = None
+        self.served = 0
+        self.stalled = False
+        self.deadline = NEVER
+        self.slot = UNPLACED
+        self._stalled_bytes = 0
+        self._pending = b""
+        self._phase = _Phase.IDLE
+        self._body: BodyReader | None = None
+        self._held = False
+
+    # Events of the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        engine, limits = self.engine, self.engine.client_limits
+        engine.totals.accepts += 1
+        engine.serial += 1
+        self.info = client_info(self._transport, engine.serial)
+        address = self.info.remote_addr
+        here = engine.per_address.get(address, 0)
+        engine.per_address[address] = here + 1
+        engine.clients.add(self)
+        if len(engine.clients) > limits.connections or 0 < limits.connections_per_address <= here:
+            engine.totals.refused += 1
+            self._refuse(503)
+            return
+        self._transport.set_write_buffer_limits(high=1 << 19)
+        engine.wheel.arm(self, limits.header_timeout_s)
+
+    def data_received(self, data: bytes) -> None:
+        if self._phase is _Phase.IDLE:
+            prepared = self._prepared.get(data)
+            if prepared is not None:
+                self._phase = _Phase.BUSY
+                self.deadline = NEVER
+                self._begin(prepared)
+                return
+        self._receive(data)
+
+    def eof_received(self) -> bool:
+        if self.exchange is not None:
+            self.exchange.abandon()
+            self.exchange = None
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        engine, address = self.engine, self.info.remote_addr
+        engine.wheel.forget(self)
+        engine.clients.discard(self)
+        left = engine.per_address.get(address, 1) - 1
+        if left:
+            engine.per_address[address] = left
+        else:
+            engine.per_address.pop(address, None)
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.abandon()
+        engine.client_gone()
+
+    def pause_writing(self) -> None:
+        self.stalled = True
+        self._stalled_bytes = self._transport.get_write_buffer_size()
+        self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
+        if self.exchange is not None:
+            self.exchange.client_full()
+
+    def resume_writing(self) -> None:
+        self.stalled = False
+        if self.exchange is not None:
+            self.deadline = NEVER
+            self.exchange.client_ready()
+
+    def on_deadline(self) -> None:
+        if self._phase in (_Phase.CLOSING, _Phase.LINGERING):
+            self._transport.abort()
+        elif self.stalled:
+            self._check_progress()
+        elif self.exchange is not None:
+            self.exchange.refuse(408)
+        elif self._pending:
+            self._refuse(408)
+        else:
+            self._close()
+
+    def _check_progress(self) -> None:
+        waiting = self._transport.get_write_buffer_size()
+        if waiting < self._stalled_bytes:
+            self._stalled_bytes = waiting
+            self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
+        else:
+            self._transport.abort()
+
+    # Requests
+
+    def _receive(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            self._receive_more(exchange, data)
+        elif self._phase in (_Phase.IDLE, _Phase.BUSY):
+            self._receive_head(self._pending + data if self._pending else data)
+
+    def _receive_more(self, exchange: Exchange, data: bytes) -> None:
+        if exchange.tunnelling:
+            exchange.tunnel(data)
+        elif self._body is not None and not self._body.complete:
+            self._feed_body(exchange, data)
+        else:
+            self._pending += data
+            if len(self._pending) > MAX_PIPELINED:
+                self.hold()
+
+    def _receive_head(self, data: bytes) -> None:
+        if data[:2] == b"\r\n":
+            data = data[2:]  # a line left over by some old clients, RFC 9112 section 2.2
+        if not data:
+            self._pending = b""
+            return
+        try:
+            size = find_head(data, self.engine.limits)
+            if not size:
+                if self._phase is _Phase.IDLE or not self._pending:
+                    self.engine.wheel.arm(self, self.engine.client_limits.header_timeout_s)
+                self._phase = _Phase.BUSY
+                self._pending = data
+                return
+            self._pending = data[size:]
+            prepared = self._prepare(data[:size])
+        except FramingError as error:
+            self._refuse(error.status)
+            return
+        self._phase = _Phase.BUSY
+        self.deadline = NEVER
+        self._begin(prepared)
+
+    def _prepare(self, head: bytes) -> Prepared:
+        prepared = self._prepared.get(head)
+        if prepared is None:
+            request = parse_request(head, self.engine.limits)
+            prepared = prepare(self.listener.plan, self.engine.pools, request, self.info)
+            if prepared.reusable:
+                self.listener.remember(head, prepared)
+        return prepared
+
+    def _begin(self, prepared: Prepared) -> None:
+        self.served += 1
+        self.engine.totals.requests += 1
+        if prepared.pool is None:
+            self._answer_self(prepared)
+            return
+        self.exchange = exchange = Exchange(self, prepared, prepared.pool)
+        if prepared.reusable:
+            exchange.start()
+        else:
+            self._begin_body(exchange)
+
+    def _begin_body(self, exchange: Exchange) -> None:
+        request = exchange.request
+        if not request.has_body:
+            exchange.start()
+            return
+        self._body = BodyReader(request)
+        if request.expects and not self._pending:
+            self.write(CONTINUE)
+        if exchange.streaming:
+            exchange.start()
+        self.engine.wheel.arm(self, self.engine.client_limits.body_timeout_s)
+        data, self._pending = self._pending, b""
+        if data and self.exchange is exchange:
+            self._feed_body(exchange, data)
+
+    def _feed_body(self, exchange: Exchange, data: bytes) -> None:
+        body = self._body
+        if body is None:
+            return
+        try:
+            payload, used = body.feed(data)
+        except FramingError as error:
+            exchange.refuse(error.status)
+            return
+        if used < len(data):
+            self._pending += data[used:]
+        if body.complete:
+            self.deadline = NEVER
+        else:
+            self.engine.wheel.arm(self, self.engine.client_limits.body_timeout_s)
+        exchange.body_arrived(payload, complete=body.complete)
+
+    def flush_to_tunnel(self) -> None:
+        """Pass on what the client sent before the upgrade was answered."""
+        data, self._pending = self._pending, b""
+        if data and self.exchange is not None:
+            self.exchange.tunnel(data)
+
+    # Commands of the exchange
+
+    @property
+    def may_stay(self) -> bool:
+        limits = self.engine.client_limits
+        return not self.engine.closing and limits.keepalive_s > 0 and self.served < limits.keepalive_requests
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def hold(self) -> None:
+        """Stop reading from the client."""
+        if not self._held:
+            self._held = True
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        if self._held:
+            self._held = False
+            self._transport.resume_reading()
+
+    def exchange_done(self, *, keep: bool) -> None:
+        self.exchange = None
+        if not keep:
+            self._finish()
+            return
+        self._body = None
+        self.read_on()
+        if self._pending:
+            self.engine.loop.call_soon(self._receive, b"")
+        else:
+            self._phase = _Phase.IDLE
+        self.engine.wheel.arm(self, self.engine.client_limits.keepalive_s)
+
+    def answer_error(self, status: int) -> None:
+        """Answer the current request with an error page; the connection stays when the request is complete."""
+        exchange = self.exchange
+        if exchange is None:
+            return
+        request = exchange.request
+        keep = request.keep_alive and exchange.body_complete and self.may_stay
+        self.write(error_answer(status, close=not keep, bodiless=request.method == b"HEAD"))
+        self.exchange_done(keep=keep)
+
+    def _answer_self(self, prepared: Prepared) -> None:
+        keep = prepared.request.keep_alive and not prepared.request.has_body and self.may_stay
+        answer, status = own_answer(prepared, self.info, close=not keep)
+        self.engine.totals.statuses[status // 100] += 1
+        self.write(answer)
+        self.exchange_done(keep=keep)
+
+    def break_off(self) -> None:
+        """End so that the client notices that its answer is not complete."""
+        exchange, self.exchange = self.exchange, None
+        framed = exchange is not None and (exchange.wraps or exchange.keeps)
+        if framed:
+            self._close()
+        else:
+            self._transport.abort()
+
+    # Endings
+
+    def _refuse(self, status: int) -> None:
+        """Answer bytes that are no request we take; nothing after them can be trusted to be one."""
+        self.engine.totals.requests += 1
+        self.engine.totals.statuses[status // 100] += 1
+        self.write(error_answer(status, close=True))
+        self._pending = b""
+        self._linger()
+
+    def _finish(self) -> None:
+        """Close after the answer; linger when the client may still be sending."""
+        if self._pending or (self._body is not None and not self._body.complete):
+            self._linger()
+        else:
+            self._close()
+
+    def _linger(self) -> None:
+        self._phase = _Phase.LINGERING
+        self._pending = b""
+        if not self._transport.can_write_eof():
+            self._close()
+            return
+        self._transport.write_eof()
+        self.read_on()
+        self.engine.wheel.arm(self, LINGER_S)
+
+    def _close(self) -> None:
+        """Close once what is written has gone, or after the send timeout."""
+        self._phase = _Phase.CLOSING
+        self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
+        self._transport.close()
+
+    def close_if_idle(self) -> None:
+        if self.exchange is None and self._phase in (_Phase.IDLE, _Phase.BUSY):
+            self._close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+def client_info(transport: asyncio.Transport, serial: int) -> Client:
+    """Facts of a connection for variables and hashing."""
+    peer = transport.get_extra_info("peername") or ("", 0)
+    here = transport.get_extra_info("sockname") or ("", 0)
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    cipher = tls.cipher() if tls is not None else None
+    return Client(
+        remote_addr=str(peer[0]).encode(),
+        remote_port=str(peer[1]).encode(),
+        server_addr=str(here[0]).encode(),
+        server_port=str(here[1]).encode(),
+        scheme=b"https" if tls is not None else b"http",
+        packed_addr=ipaddress.ip_address(peer[0]).packed if peer[0] else b"",
+        serial=serial,
+        tls_protocol=(tls.version() or "").encode() if tls is not None else b"",
+        tls_cipher=cipher[0].encode() if cipher else b"",
+    )

@@ -1,0 +1,135 @@
+"""What all connections of a process share: clock, wheel, groups with their pools, counters, logs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from services.balancer.core.groups import Group
+from services.balancer.plane.access_log import AccessLogWriter
+from services.balancer.plane.pool import Pool
+from services.balancer.plane.timers import Wheel
+from services.balancer.site import ListenerPlan, Plan
+
+if TYPE_CHECKING:
+    from services.balancer.plane.client import ClientConnection
+    from services.balancer.plane.prepared import Prepared
+
+MAX_PREPARED = 2048
+MAX_PREPARED_HEAD = 2048
+
+
+class Totals:
+    """Counters of the whole process."""
+
+    __slots__ = ("accepts", "client_aborts", "no_live", "refused", "requests", "statuses")
+
+    def __init__(self) -> None:
+        self.accepts = 0
+        self.refused = 0
+        self.requests = 0
+        self.client_aborts = 0
+        self.no_live = 0
+        self.statuses = [0, 0, 0, 0, 0, 0]
+
+
+class ListenerState:
+    """One address: what it serves now, and the request heads seen lately, parsed and routed.
+
+    The memory of heads is bounded in number and size and starts anew when full or when the plan changes.
+    """
+
+    __slots__ = ("plan", "prepared")
+
+    def __init__(self, plan: ListenerPlan) -> None:
+        self.plan = plan
+        self.prepared: dict[bytes, Prepared] = {}
+
+    def replace(self, plan: ListenerPlan) -> None:
+        self.plan = plan
+        self.prepared.clear()
+
+    def remember(self, head: bytes, prepared: Prepared) -> None:
+        if len(head) > MAX_PREPARED_HEAD:
+            return
+        if len(self.prepared) >= MAX_PREPARED:
+            self.prepared.clear()
+        self.prepared[head] = prepared
+
+
+class Engine:
+    """Owner of everything mutable in the data plane of one process."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, plan: Plan, warn: Callable[..., object]) -> None:
+        self.loop = loop
+        self.time = loop.time
+        self.wheel = Wheel(loop)
+        self.warn = warn
+        self.totals = Totals()
+        self.clients: set[ClientConnection] = set()
+        self.per_address: dict[bytes, int] = {}
+        self.listeners: dict[str, ListenerState] = {}
+        self.pools: dict[str, Pool] = {}
+        self.access_log: AccessLogWriter | None = None
+        self.closing = False
+        self.emptied = asyncio.Event()
+        self.serial = 0
+        self.adopt(plan)
+
+    def adopt(self, plan: Plan) -> None:
+        """Take a new plan; groups and peers that stay keep their state, connections go on."""
+        self.plan = plan
+        self.limits = plan.limits
+        self.client_limits = plan.settings.clients
+        for name, settings in plan.groups.items():
+            if name in self.pools:
+                self.pools[name].configure(settings)
+            else:
+                self.pools[name] = Pool(self, Group(settings))
+        for name in [name for name in self.pools if name not in plan.groups]:
+            self.pools.pop(name).close_idle()
+        for address in [address for address in self.listeners if address not in plan.listeners]:
+            del self.listeners[address]
+        for address, listener in plan.listeners.items():
+            if address in self.listeners:
+                self.listeners[address].replace(listener)
+            else:
+                self.listeners[address] = ListenerState(listener)
+        self._open_access_log(plan)
+
+    def _open_access_log(self, plan: Plan) -> None:
+        before, self.access_log = self.access_log, None
+        if plan.settings.access_log is not None and plan.log_format is not None:
+            self.access_log = AccessLogWriter(self.loop, plan.settings.access_log.path, plan.log_format)
+        if before is not None:
+            before.close()
+
+    def forget_prepared(self) -> None:
+        for listener in self.listeners.values():
+            listener.prepared.clear()
+
+    def groups(self) -> Iterable[Group]:
+        return [pool.group for pool in self.pools.values()]
+
+    def begin_closing(self) -> None:
+        """No more keep-alive: idle clients go now, busy ones after their answer."""
+        self.closing = True
+        self.client_gone()
+        for client in list(self.clients):
+            client.close_if_idle()
+
+    def client_gone(self) -> None:
+        """Called for every client that left: the last one ends the wait of a graceful stop."""
+        if self.closing and not self.clients:
+            self.emptied.set()
+
+    def close(self) -> None:
+        """Drop what is left."""
+        for client in list(self.clients):
+            client.abort()
+        for pool in self.pools.values():
+            pool.close_idle()
+        self.wheel.stop()
+        if self.access_log is not None:
+            self.access_log.close()

@@ -1,0 +1,407 @@
+"""One request and its answer: attempts at peers, the body on its way up, the answer on its way down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from services.balancer.compose import framing_lines
+from services.balancer.core.peers import Peer
+from services.balancer.core.retry import BY_STATUS, Attempt, Condition, counts_as_failure, final_status, may_retry
+from services.balancer.core.selection import Turn
+from services.balancer.core.variables import Client, Names, Try
+from services.balancer.plane.downhead import client_head
+from services.balancer.plane.prepared import Prepared
+from services.balancer.plane.timers import NEVER, UNPLACED
+from services.balancer.plane.upstream import UpstreamConnection
+from services.balancer.wire.chunked import LAST_CHUNK, chunk
+from services.balancer.wire.response import Framing, ResponseHead
+
+if TYPE_CHECKING:
+    from services.balancer.plane.client import ClientConnection
+    from services.balancer.plane.pool import Pool
+
+SURPLUS_BYTES = 1 << 16  # of a streamed body, kept while no peer is connected
+
+
+class Exchange:
+    """Owned by its client connection; driven by it and by one upstream connection at a time.
+
+    Rare state has class-level defaults: most requests have no body, one attempt and no tunnel.
+    """
+
+    peer: Peer | None = None
+    upstream: UpstreamConnection | None = None
+    connecting: asyncio.Task[None] | None = None
+    status = 0
+    head_bytes = 0
+    body_bytes = 0
+    answered = False
+    keeps = True
+    upstream_stays = True
+    wraps = False  # the answer is chunked by us
+    decodes = False  # the answer is dechunked by us
+    tunnelling = False
+    over = False
+    body_complete = True
+    streaming = False  # the body is passed on as it comes
+    streamed = False  # some of it has gone and is not kept
+    started = False
+    sent = False
+    body_size = 0
+    connect_s: float | None = None
+    header_s: float | None = None
+    answer_head: ResponseHead | None = None
+    failures: tuple[Try, ...] = ()
+    deadline = NEVER
+    slot = UNPLACED
+    _request_id = b""
+
+    def __init__(self, client_connection: ClientConnection, prepared: Prepared, pool: Pool) -> None:
+        self.connection = client_connection
+        self.engine = pool.engine
+        self.prepared = prepared
+        self.request = request = prepared.request
+        self.route = prepared.route
+        self.pool = pool
+        self.upgrading = request.upgrade != b"" and prepared.route.websocket
+        self.plain_method = not (self.upgrading or request.method == b"HEAD")
+        self.started_at = self.attempt_at = self.engine.time()
+        self.turn: Turn = pool.group.turn(prepared.route.retry, self._key() if pool.keyed else b"")
+        if request.has_body:
+            self.body_complete = False
+            self.kept: list[bytes] = []
+            self.streaming = (request.length or 0) > prepared.route.request_buffer_bytes or (
+                not prepared.route.request_buffer_bytes
+            )
+
+    def _key(self) -> bytes:
+        if self.route.hash_key is not None:
+            return self.route.hash_key.render(self)
+        return self.connection.info.packed_addr
+
+    # Attempts
+
+    def start(self) -> None:
+        self.started = True
+        self.next_peer()
+
+    def next_peer(self) -> None:
+        """Ask the next peer, or wait in the queue, or give up."""
+        if self.over:
+            return
+        self.engine.wheel.forget(self)
+        self.attempt_at = self.engine.time()
+        peer = self.pool.group.select(self.turn, int(self.attempt_at))
+        if peer is None:
+            if not self.pool.enqueue(self):
+                self.engine.totals.no_live += 1
+                self.engine.warn("no live upstreams", upstream=self.pool.group.name)
+                self._give_up(502)
+            return
+        self.peer = peer
+        peer.stats.requests += 1
+        peer.stats.selected_at = self.attempt_at
+        connection = self.pool.take(peer)
+        if connection is None:
+            self.connecting = self.pool.connect(self, peer)
+        else:
+            self._send(connection)
+
+    def on_deadline(self) -> None:
+        """The wait in the queue was too long."""
+        self.pool.leave_queue(self)
+        self._give_up(502)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        self.connecting = None
+        self.connect_s = self.engine.time() - self.attempt_at
+        self._send(connection)
+
+    def _send(self, connection: UpstreamConnection) -> None:
+        self.upstream = connection
+        self.sent = True
+        parts = self.prepared.head
+        head = b"".join([part if isinstance(part, bytes) else part(self) for part in parts])
+        if not self.request.has_body:
+            connection.begin(self, head, self.route.read_timeout_s)
+            return
+        length = self.request.length if self.streaming else self.body_size
+        body = self.kept if self.request.length is not None or not self.streaming else [chunk(b"".join(self.kept))]
+        connection.begin(self, b"".join([head, framing_lines(self.request, length), *body]), self.route.read_timeout_s)
+        if self.streaming:
+            self.streamed = bool(self.kept)
+            self.kept = []
+            self._body_went_on(connection)
+            self.connection.read_on()
+
+    def attempt_failed(self, condition: Condition, why: str) -> None:
+        """The attempt at the current peer came to nothing; charge the peer and go on or give up."""
+        peer, connection = self.peer, self.upstream
+        self.peer = self.upstream = self.connecting = None
+        if peer is None or self.over:
+            return
+        reused = connection is not None and connection.requests > 1
+        if connection is not None:
+            connection.detach()
+            connection.close()
+        status = final_status(condition)
+        self._record(peer, status)
+        self._release(peer, failed=counts_as_failure(condition), why=why)
+        if reused and condition is Condition.ERROR:
+            self.turn.tries += 1  # the peer may only have closed an idle connection
+        if may_retry(self.route.retry, condition, self._attempt(self.turn.tries)):
+            peer.stats.retried += 1
+            self.next_peer()
+        else:
+            self._give_up(status)
+
+    def _attempt(self, tries_left: int) -> Attempt:
+        elapsed_s = self.engine.time() - self.started_at
+        return Attempt(self.request.method, self.sent, self.streamed, tries_left, elapsed_s)
+
+    def _release(self, peer: Peer, *, failed: bool, why: str = "") -> None:
+        if failed:
+            peer.stats.failures += 1
+            self.engine.warn("upstream failed", upstream=self.pool.group.name, peer=peer.address, reason=why)
+        if self.pool.group.release(self.turn, peer, int(self.engine.time()), failed=failed):
+            self.engine.warn("upstream temporarily disabled", upstream=self.pool.group.name, peer=peer.address)
+        self.pool.slot_freed()
+
+    def _record(self, peer: Peer, status: int) -> None:
+        total_s = self.engine.time() - self.attempt_at
+        self.failures = (*self.failures, Try(peer.address, status, self.connect_s, self.header_s, total_s))
+        self.connect_s = self.header_s = None
+
+    def _give_up(self, status: int) -> None:
+        self._end(status)
+        self.connection.answer_error(status)
+
+    # The request's body
+
+    def body_arrived(self, payload: bytes, *, complete: bool) -> None:
+        """Decoded bytes of the body; kept until it is complete or too large to keep, then passed on."""
+        self.body_complete = complete
+        self.body_size += len(payload)
+        if 0 < self.route.max_body_bytes < self.body_size:
+            self.refuse(413)
+            return
+        if self.streaming and self.upstream is not None:
+            self._pass_on(self.upstream, payload)
+            return
+        if payload:
+            self.kept.append(payload)
+        if self.started:
+            if self.body_size > self.route.request_buffer_bytes + SURPLUS_BYTES:
+                self.connection.hold()
+        elif complete:
+            self.streaming = False
+            self.start()
+        elif self.streaming or self.body_size > self.route.request_buffer_bytes:
+            self.streaming = True
+            self.start()
+
+    def _pass_on(self, connection: UpstreamConnection, payload: bytes) -> None:
+        if payload:
+            self.streamed = True
+            connection.write(payload if self.request.length is not None else chunk(payload))
+        self._body_went_on(connection)
+
+    def _body_went_on(self, connection: UpstreamConnection) -> None:
+        if not self.body_complete:
+            connection.deadline = NEVER  # it is the client we wait for
+            return
+        if self.request.chunked:
+            connection.write(LAST_CHUNK)
+        connection.expect_within(self.route.read_timeout_s)
+
+    def refuse(self, status: int) -> None:
+        """Answer with an error of our own while the request is still coming in."""
+        if self.answered:
+            self.broken_off("the request broke off inside the answer")
+            return
+        self._drop_upstream()
+        self._give_up(status)
+
+    # Back-pressure
+
+    def upstream_full(self) -> None:
+        self.connection.hold()
+        if self.upstream is not None:
+            self.upstream.expect_within(self.route.send_timeout_s)
+
+    def upstream_ready(self) -> None:
+        self.connection.read_on()
+        if self.upstream is not None:
+            self.upstream.expect_within(self.route.read_timeout_s)
+            if not self.body_complete:
+                self.upstream.deadline = NEVER
+
+    def client_full(self) -> None:
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def client_ready(self) -> None:
+        if self.upstream is not None:
+            self.upstream.resume()
+
+    # The answer
+
+    def interim(self, head: ResponseHead) -> None:
+        """1xx other than 101. We answer Expect ourselves, so 100 is not passed on."""
+        if head.status != 100 and self.request.minor == 1:
+            self.connection.write(head.plain)
+
+    def accepts(self, head: ResponseHead, *, whole: bool) -> bool:
+        """Whether this answer goes to the client; otherwise the attempt has been counted as failed."""
+        condition = BY_STATUS.get(head.status)
+        if condition is None or not self.route.retry.conditions & condition:
+            return True
+        if not may_retry(self.route.retry, condition, self._attempt(self.turn.tries - 1)):
+            return True
+        self.attempt_failed(condition, f"answered {head.status}")
+        return False
+
+    def answer(self, head: ResponseHead, data: bytes, size: int | None = None) -> None:
+        """The head of the final answer; ``data`` is what came, its body beginning at ``size``."""
+        self.answered = True
+        self.status = head.status
+        self.answer_head = head
+        self.header_s = self.engine.time() - self.attempt_at
+        self.upstream_stays = head.keep_alive
+        rendered = client_head(self, head)
+        first = len(data) - size if size is not None else 0
+        self.head_bytes = len(rendered)
+        self.body_bytes = first
+        if head.framing is Framing.TUNNEL:
+            self.tunnelling = True
+        if rendered is head.plain and head.verbatim:
+            self.connection.write(data)
+        elif not first or size is None:
+            self.connection.write(rendered)
+        else:
+            self.connection.write(rendered + (chunk(data[size:]) if self.wraps else data[size:]))
+        if self.tunnelling:
+            self.connection.flush_to_tunnel()
+
+    def relay(self, data: bytes) -> None:
+        self.body_bytes += len(data)
+        self.connection.write(chunk(data) if self.wraps else data)
+
+    def tunnel(self, data: bytes) -> None:
+        """Bytes of the client after an upgrade."""
+        if self.upstream is not None:
+            self.upstream.write(data)
+            self.upstream.expect_within(self.route.read_timeout_s)
+
+    def finished(self, *, reusable: bool) -> None:
+        """The answer is complete."""
+        connection, peer = self.upstream, self.peer
+        if connection is None or peer is None:
+            return
+        self.upstream = self.peer = None
+        connection.detach()
+        self._account(peer)
+        if self.wraps:
+            self.connection.write(LAST_CHUNK)
+        if reusable and self.body_complete and not self.connection.stalled:
+            self.pool.put(connection)
+        else:
+            connection.close()
+        self._release(peer, failed=False)
+        self._end(self.status)
+        self.connection.exchange_done(keep=self.keeps and self.body_complete)
+
+    def _account(self, peer: Peer) -> None:
+        stats = peer.stats
+        stats.responses[self.status // 100 if self.status < 600 else 5] += 1
+        stats.codes[self.status] = stats.codes.get(self.status, 0) + 1
+        if self.header_s is not None:
+            stats.header_time_s += (self.header_s - stats.header_time_s) / 10
+        stats.response_time_s += (self.engine.time() - self.attempt_at - stats.response_time_s) / 10
+
+    def broken_off(self, why: str) -> None:
+        """The answer ended before its end. The client must not take it for complete; the peer is not charged."""
+        self._drop_upstream()
+        self.engine.warn("answer broke off", upstream=self.pool.group.name, reason=why)
+        self._end(self.status)
+        self.connection.break_off()
+
+    def abandon(self) -> None:
+        """The client is gone."""
+        if self.over:
+            return
+        self._drop_upstream()
+        self.engine.totals.client_aborts += 1
+        self._end(self.status if self.answered else 499)
+
+    def _drop_upstream(self) -> None:
+        peer, connection, connecting = self.peer, self.upstream, self.connecting
+        self.peer = self.upstream = self.connecting = None
+        if connecting is not None:
+            connecting.cancel()
+        if connection is not None:
+            connection.detach()
+            connection.close()
+        if peer is not None:
+            self._record(peer, self.status)
+            self._release(peer, failed=False)
+        self.pool.leave_queue(self)
+
+    def _end(self, status: int) -> None:
+        self.over = True
+        self.status = status
+        if self.slot != UNPLACED:
+            self.engine.wheel.forget(self)
+        totals = self.engine.totals
+        totals.statuses[status // 100 if status < 600 else 5] += 1
+        if self.engine.access_log is not None:
+            self.engine.access_log.write(self)
+
+    # What variables may ask
+
+    @property
+    def client(self) -> Client:
+        return self.connection.info
+
+    @property
+    def names(self) -> Names:
+        return self.route.names
+
+    @property
+    def outcome(self) -> Exchange:
+        return self
+
+    @property
+    def request_bytes(self) -> int:
+        return sum(len(line) + 2 for _, _, line in self.request.fields) + len(self.request.target) + 16 + self.body_size
+
+    @property
+    def request_id(self) -> bytes:
+        if not self._request_id:
+            self._request_id = os.urandom(16).hex().encode()
+        return self._request_id
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.engine.time() - self.started_at
+
+    @property
+    def epoch_s(self) -> float:
+        return time.time()
+
+    @property
+    def requests_on_connection(self) -> int:
+        return self.connection.served
+
+    def tried(self) -> Iterable[Try]:
+        if self.peer is None:
+            return self.failures
+        total_s = self.engine.time() - self.attempt_at
+        return (*self.failures, Try(self.peer.address, self.status, self.connect_s, self.header_s, total_s))
+
+    def answer_field(self, name: bytes) -> bytes:
+        return self.answer_head.get(name) if self.answer_head is not None else b""

@@ -1,0 +1,147 @@
+"""Connections to the peers of one group: idle ones, new ones, and requests that wait for a free slot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from services.balancer.core.groups import Group, GroupSettings
+from services.balancer.core.peers import Peer
+from services.balancer.core.retry import Condition
+from services.balancer.plane.upstream import UpstreamConnection
+from services.balancer.wire.response import ResponseHead
+
+if TYPE_CHECKING:
+    from services.balancer.plane.engine import Engine
+    from services.balancer.plane.exchange import Exchange
+
+MAX_HEADS = 512
+MAX_REMEMBERED_HEAD = 2048
+
+
+class Pool:
+    """Idle connections are kept per peer, last used first; over the limit the longest idle one goes."""
+
+    def __init__(self, engine: Engine, group: Group) -> None:
+        self.engine = engine
+        self.group = group
+        self.keyed = _keyed(group.settings)
+        self.heads: dict[bytes, ResponseHead] = {}
+        self._idle: dict[int, list[UpstreamConnection]] = {}
+        self._order: dict[UpstreamConnection, None] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Exchange] = deque()
+
+    def configure(self, settings: GroupSettings) -> None:
+        """Take new settings; connections to peers that are gone are closed."""
+        self.group.configure(settings)
+        self.keyed = _keyed(settings)
+        self.close_gone()
+
+    def close_gone(self) -> None:
+        present = {peer.id for peer in self.group.peers}
+        for connection in [connection for connection in self._order if connection.peer.id not in present]:
+            self.discard(connection)
+            connection.close()
+
+    def remember(self, raw: bytes, head: ResponseHead) -> None:
+        if len(raw) <= MAX_REMEMBERED_HEAD:
+            if len(self.heads) >= MAX_HEADS:
+                self.heads.clear()
+            self.heads[raw] = head
+
+    # Idle connections
+
+    def take(self, peer: Peer) -> UpstreamConnection | None:
+        idle = self._idle.get(peer.id)
+        if not idle:
+            return None
+        connection = idle.pop()
+        del self._order[connection]
+        return connection
+
+    def put(self, connection: UpstreamConnection) -> None:
+        """Keep a connection whose answer is complete, or close it when it is worn or there are too many."""
+        keep = self.group.settings.keepalive
+        worn = connection.requests >= keep.requests or self.engine.wheel.now - connection.born >= keep.life_s
+        if worn or not keep.connections or self.engine.closing:
+            connection.close()
+            return
+        if len(self._order) >= keep.connections:
+            oldest = next(iter(self._order))
+            self.discard(oldest)
+            oldest.close()
+        self._idle.setdefault(connection.peer.id, []).append(connection)
+        self._order[connection] = None
+        self.engine.wheel.arm(connection, keep.idle_s)
+
+    def discard(self, connection: UpstreamConnection) -> None:
+        """Forget an idle connection (it closed, or is about to)."""
+        if connection in self._order:
+            del self._order[connection]
+            self._idle[connection.peer.id].remove(connection)
+
+    @property
+    def idle(self) -> int:
+        return len(self._order)
+
+    def close_idle(self) -> None:
+        for connection in list(self._order):
+            self.discard(connection)
+            connection.close()
+        for task in self._connecting:
+            task.cancel()
+
+    # New connections
+
+    def connect(self, exchange: Exchange, peer: Peer) -> asyncio.Task[None]:
+        """Connect for an exchange; it hears of the outcome. Cancelling the task gives up silently."""
+        task = self.engine.loop.create_task(self._connect(exchange, peer))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return task
+
+    async def _connect(self, exchange: Exchange, peer: Peer) -> None:
+        host, _, port = peer.address.rpartition(":")
+        peer.stats.connects += 1
+        connection = UpstreamConnection(self, peer)
+        try:
+            async with asyncio.timeout(exchange.route.connect_timeout_s):
+                await self.engine.loop.create_connection(lambda: connection, host.strip("[]"), int(port))
+        except asyncio.CancelledError:
+            connection.close()
+            raise
+        except TimeoutError:
+            exchange.attempt_failed(Condition.TIMEOUT, "connect timed out")
+        except OSError as error:
+            exchange.attempt_failed(Condition.ERROR, f"connect failed: {error.strerror or error}")
+        else:
+            exchange.connected(connection)
+
+    # The queue
+
+    def enqueue(self, exchange: Exchange) -> bool:
+        """Let a request wait for a free slot; false when there is no queue, no point or no room."""
+        settings = self.group.settings
+        if len(self._waiting) >= settings.queue or not self.group.full():
+            return False
+        self._waiting.append(exchange)
+        self.engine.wheel.arm(exchange, settings.queue_timeout_s)
+        return True
+
+    def leave_queue(self, exchange: Exchange) -> None:
+        if exchange in self._waiting:
+            self._waiting.remove(exchange)
+
+    def slot_freed(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().next_peer()
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+
+def _keyed(settings: GroupSettings) -> bool:
+    return settings.method.startswith(("hash", "ip_hash"))

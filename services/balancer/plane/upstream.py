@@ -1,0 +1,244 @@
+"""One connection to an upstream server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from services.balancer.core.peers import Peer
+from services.balancer.core.retry import Condition
+from services.balancer.plane.timers import NEVER, UNPLACED
+from services.balancer.wire.chunked import ChunkedScanner
+from services.balancer.wire.fields import FramingError
+from services.balancer.wire.response import Framing, ResponseHead, find_response_head, parse_response
+
+if TYPE_CHECKING:
+    from services.balancer.plane.exchange import Exchange
+    from services.balancer.plane.pool import Pool
+
+
+_UNCONNECTED = asyncio.Transport()  # its methods do nothing worth calling; replaced by connection_made
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Carries one exchange at a time. Without one it is idle in its pool, and any byte then means it must go."""
+
+    __slots__ = (
+        "_framing",
+        "_left",
+        "_partial",
+        "_read_timeout_s",
+        "_scanner",
+        "_transport",
+        "born",
+        "deadline",
+        "exchange",
+        "peer",
+        "pool",
+        "requests",
+        "slot",
+    )
+
+    def __init__(self, pool: Pool, peer: Peer) -> None:
+        self.pool = pool
+        self.peer = peer
+        self.exchange: Exchange | None = None
+        self.requests = 0
+        self.born = pool.engine.wheel.now
+        self.deadline = NEVER
+        self.slot = UNPLACED
+        self._transport = _UNCONNECTED
+        self._partial = b""
+        self._framing: Framing | None = None  # None: the head is not complete yet
+        self._left = 0
+        self._scanner: ChunkedScanner | None = None
+        self._read_timeout_s = 60.0
+
+    # Events of the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.pool.discard(self)
+            self.close()
+            return
+        self.deadline = self.pool.engine.wheel.now + self._read_timeout_s
+        self.peer.stats.received += len(data)
+        if self._framing is None:
+            self._on_head(exchange, data)
+        else:
+            self._on_body(exchange, data)
+
+    def eof_received(self) -> bool:
+        return False  # closes the transport; connection_lost judges
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.engine.wheel.forget(self)
+        exchange, self.exchange = self.exchange, None
+        if exchange is None:
+            self.pool.discard(self)
+        elif self._framing is None:
+            exchange.attempt_failed(Condition.ERROR, f"closed before the answer: {exc or 'end of stream'}")
+        elif self._framing is Framing.CLOSE and exc is None:
+            exchange.finished(reusable=False)
+        else:
+            exchange.broken_off(f"closed inside the answer: {exc or 'end of stream'}")
+
+    def pause_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.upstream_full()
+
+    def resume_writing(self) -> None:
+        if self.exchange is not None:
+            self.exchange.upstream_ready()
+
+    def on_deadline(self) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.pool.discard(self)
+            self.close()
+        elif self._framing is None:
+            exchange.attempt_failed(Condition.TIMEOUT, "read timed out")
+        else:
+            exchange.broken_off("read timed out inside the answer")
+
+    # Commands of the exchange
+
+    def begin(self, exchange: Exchange, head: bytes, read_timeout_s: float) -> None:
+        """Send a request head and expect its answer."""
+        self.exchange = exchange
+        self.requests += 1
+        self._framing = None
+        self._read_timeout_s = read_timeout_s
+        self.pool.engine.wheel.arm(self, read_timeout_s)
+        self.write(head)
+
+    def write(self, data: bytes) -> None:
+        self.peer.stats.sent += len(data)
+        self._transport.write(data)
+
+    def expect_within(self, delay_s: float) -> None:
+        self._read_timeout_s = delay_s
+        self.pool.engine.wheel.arm(self, delay_s)
+
+    def pause(self) -> None:
+        """Stop reading: the client cannot take more. The silence is ours, so no deadline runs."""
+        self._transport.pause_reading()
+        self.deadline = NEVER
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
+        self.pool.engine.wheel.arm(self, self._read_timeout_s)
+
+    def detach(self) -> None:
+        """The exchange is over with this connection."""
+        self.exchange = None
+        self._partial = b""
+        self._scanner = None
+
+    def close(self) -> None:
+        """Close now; bytes that are not sent yet are dropped."""
+        self.exchange = None
+        self.pool.engine.wheel.forget(self)
+        if self._transport is _UNCONNECTED:  # given up while connecting
+            return
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    # The answer
+
+    def _on_head(self, exchange: Exchange, data: bytes) -> None:
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        size = data.find(b"\r\n\r\n") + 4
+        head = self.pool.heads.get(data[:size]) if size > 3 and exchange.plain_method else None
+        if head is None:
+            try:
+                size = find_response_head(data)
+                if not size:
+                    self._partial = data
+                    return
+                head = self._parse(exchange, data[:size])
+            except FramingError as error:
+                exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
+                return
+        if head.status < 200 and head.status != 101:
+            self._interim(exchange, head, data[size:])
+            return
+        self._begin_body(exchange, head, data, size)
+
+    def _parse(self, exchange: Exchange, raw: bytes) -> ResponseHead:
+        request = exchange.request
+        head = parse_response(raw, to_head_request=request.method == b"HEAD", upgrade_asked=exchange.upgrading)
+        if exchange.plain_method:
+            self.pool.remember(raw, head)
+        return head
+
+    def _interim(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        exchange.interim(head)
+        if rest and self.exchange is exchange:
+            self._on_head(exchange, rest)
+
+    def _begin_body(self, exchange: Exchange, head: ResponseHead, data: bytes, size: int) -> None:
+        """Settle how the body ends, cut off what does not belong to it, hand both on."""
+        framing = head.framing
+        first = len(data) - size
+        whole = False
+        if framing is Framing.LENGTH:
+            self._left = head.length - first
+            whole = self._left <= 0
+        elif framing is Framing.NONE:
+            self._left = -first
+            whole = True
+        elif framing is Framing.CHUNKED:
+            self._scanner = ChunkedScanner()
+            self._left = 0
+        if not exchange.accepts(head, whole=whole):
+            return
+        self._framing = framing
+        if framing is Framing.CHUNKED:
+            exchange.answer(head, data[:size])
+            self._on_chunks(exchange, data[size:])
+            return
+        surplus = whole and self._left < 0
+        exchange.answer(head, data[: self._left] if surplus else data, size)
+        if whole and self.exchange is exchange:
+            exchange.finished(reusable=head.keep_alive and not surplus)
+
+    def _on_body(self, exchange: Exchange, data: bytes) -> None:
+        framing = self._framing
+        if framing is Framing.LENGTH:
+            self._left -= len(data)
+            if self._left > 0:
+                exchange.relay(data)
+                return
+            surplus = self._left < 0
+            exchange.relay(data[: self._left] if surplus else data)
+            if self.exchange is exchange:
+                exchange.finished(reusable=exchange.upstream_stays and not surplus)
+        elif framing is Framing.CHUNKED:
+            self._on_chunks(exchange, data)
+        else:
+            exchange.relay(data)
+
+    def _on_chunks(self, exchange: Exchange, data: bytes) -> None:
+        scanner = self._scanner
+        if not data or scanner is None:
+            return
+        payload: list[bytes] | None = [] if exchange.decodes else None
+        try:
+            used = scanner.feed(data, payload)
+        except FramingError as error:
+            exchange.broken_off(error.reason)
+            return
+        relayed = b"".join(payload) if payload is not None else data[:used] if used < len(data) else data
+        if relayed:
+            exchange.relay(relayed)
+        if scanner.done and self.exchange is exchange:
+            exchange.finished(reusable=exchange.upstream_stays and used == len(data))

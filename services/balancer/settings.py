@@ -1,0 +1,193 @@
+"""The shape of the settings file. ``nginx_conf`` reads an nginx.conf into the same shape."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=86400)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+OneOrMore = str | list[str]
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server of an upstream (nginx ``server`` inside ``upstream``)."""
+
+    address: str
+    weight: Positive = 1
+    max_fails: Natural = 1
+    fail_timeout_s: Natural = 10
+    max_conns: Natural = 0
+    slow_start_s: Seconds = 0
+    backup: bool = False
+    down: bool = False
+
+
+class HeaderMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A condition on one header of a check's answer; without value and pattern: it is present."""
+
+    name: str
+    value: str | None = None
+    pattern: str | None = None
+    negate: bool = False
+
+
+class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An active check (nginx Plus ``health_check`` and ``match``)."""
+
+    interval_s: Annotated[float, Meta(gt=0, le=86400)] = 5
+    jitter_s: Seconds = 0
+    timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 5
+    fails: Positive = 1
+    passes: Positive = 1
+    uri: str = "/"
+    host: str = ""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    status: list[int | str] = msgspec.field(default_factory=lambda: ["200-399"])
+    headers: list[HeaderMatch] = []
+    body: str = ""
+    mandatory: bool = False
+    persistent: bool = False
+
+
+class KeepAlive(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Idle connections to an upstream (nginx ``keepalive`` and its companions)."""
+
+    connections: Natural = 32
+    idle_s: Seconds = 60
+    life_s: Seconds = 3600
+    requests: Positive = 1000
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Requests that wait when every server is at ``max_conns`` (nginx Plus ``queue``)."""
+
+    size: Positive
+    timeout_s: Seconds = 60
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group of servers."""
+
+    servers: Annotated[list[Server], Meta(min_length=1, max_length=1000)]
+    method: str = "round_robin"
+    hash_key: str = ""
+    keepalive: KeepAlive = KeepAlive()
+    health_check: HealthCheck | list[HealthCheck] | None = None
+    queue: Queue | None = None
+    panic_percent: Percent = 0
+    max_ejected_percent: Percent = 0
+
+
+class Return(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer of the balancer itself: a redirect when ``location`` is set (nginx ``return``)."""
+
+    status: Annotated[int, Meta(ge=200, le=599)]
+    location: str = ""
+    text: str = ""
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where requests of a path go, and how. Times in seconds, sizes in bytes."""
+
+    path: str = "/"
+    upstream: str = ""
+    upstream_uri: str = ""
+    answer: Return | None = None
+    set_headers: dict[str, str] = {}
+    add_headers: dict[str, str] = {}
+    hide_headers: list[str] = []
+    variables: dict[str, str] = {}
+    next_upstream: list[str] = msgspec.field(default_factory=lambda: ["error", "timeout"])
+    next_upstream_tries: Natural = 0
+    next_upstream_timeout_s: Seconds = 0
+    connect_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    send_timeout_s: Annotated[float, Meta(gt=0, le=86400)] = 60
+    read_timeout_s: Annotated[float, Meta(gt=0, le=86400)] = 60
+    max_body_bytes: Natural = 1 << 20
+    request_buffering: bool = True
+    request_buffer_bytes: Annotated[int, Meta(ge=0, le=1 << 28)] = 1 << 20
+    buffering: bool = True
+    buffer_bytes: Annotated[int, Meta(ge=4096, le=1 << 28)] = 1 << 19
+    websocket: bool = True
+    http_version: str = "1.1"
+    redirect_from: str = ""
+    redirect_to: str = ""
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS termination of a listener; the first certificate is the default, the others are chosen by SNI."""
+
+    certificate: str
+    key: str
+    protocols: tuple[Literal["TLSv1.2", "TLSv1.3"], ...] = ("TLSv1.2", "TLSv1.3")
+    ciphers: str = ""
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server block."""
+
+    listen: OneOrMore
+    server_names: list[str] = []
+    default: bool = False
+    tls: Tls | None = None
+    locations: Annotated[list[Location], Meta(min_length=1)]
+
+
+class MapVariable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A variable computed from a text by lookup (nginx ``map``); keys that begin with ``~`` are patterns."""
+
+    name: str
+    source: str
+    values: dict[str, str]
+    default: str = ""
+
+
+class ClientLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What clients may do; times in seconds, sizes in bytes."""
+
+    header_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    body_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    send_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    keepalive_s: Seconds = 75
+    keepalive_requests: Positive = 1000
+    line_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 8192
+    head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] = 32768
+    connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 16384
+    connections_per_address: Natural = 0
+
+
+class AccessLog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line per request, to a file or to ``stderr``."""
+
+    path: str
+    format: str = "combined"
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Log of the service itself."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    style: Literal["text", "json"] = "text"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file. ``listen`` and ``locations`` at the top are a short form for one entry of ``sites``."""
+
+    listen: OneOrMore = []
+    tls: Tls | None = None
+    locations: list[Location] = []
+    sites: list[Site] = []
+    upstreams: dict[str, Upstream] = {}
+    status: str = ""
+    status_allows_changes: bool = True
+    state_file: str = ""
+    maps: list[MapVariable] = []
+    clients: ClientLimits = ClientLimits()
+    access_log: AccessLog | None = None
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    log: LogSettings = LogSettings()
