@@ -59,6 +59,7 @@ class Upstream:
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
+        await asyncio.sleep(0)
 
 
 def answer(body: bytes, status: str = "200 OK", *lines: str) -> bytes:
@@ -165,9 +166,16 @@ class Running:
     def __init__(self, balancer: Balancer) -> None:
         self.balancer = balancer
         self.port = next(iter(balancer.ports.values()))
+        self._clients: list[RawClient] = []
 
     async def client(self) -> RawClient:
-        return RawClient(*await asyncio.open_connection("127.0.0.1", self.port))
+        self._clients.append(RawClient(*await asyncio.open_connection("127.0.0.1", self.port)))
+        return self._clients[-1]
+
+    async def stop(self) -> None:
+        for client in self._clients:
+            client.writer.transport.abort()
+        await self.balancer.stop(grace_s=0.2)
 
     async def get(self, path: str = "/", *lines: str) -> Answer:
         client = await self.client()
@@ -197,10 +205,11 @@ def settings_for(upstreams: list[Upstream], **more: Any) -> Settings:
 async def running(settings: Settings) -> AsyncIterator[Running]:
     balancer = Balancer(build(settings), logs.get("balancer"))
     await balancer.start()
+    handle = Running(balancer)
     try:
-        yield Running(balancer)
+        yield handle
     finally:
-        await balancer.stop(grace_s=0.2)
+        await handle.stop()
 
 
 async def eventually(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
