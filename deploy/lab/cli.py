@@ -34,6 +34,10 @@ examples:
 """
 
 
+SICK_WITHIN_S = 5.0
+"""How long `start` waits for a server that answers to be able to serve as well."""
+
+
 def main() -> None:
     """Runs one command; a LabError is one line and exit status 1."""
     arguments = _parser().parse_args()
@@ -197,7 +201,7 @@ def _start(arguments: argparse.Namespace) -> int:
     supervisor = lab.find(arguments.dir, _say).supervisor
     wanted = supervisor.topology.select(tuple(arguments.names))
     with supervisor.exclusively():
-        asyncio.run(supervisor.start(wanted))
+        asyncio.run(supervisor.start(wanted, sick_within_s=SICK_WITHIN_S))
     return 0
 
 

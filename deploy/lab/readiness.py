@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.lab.topology import HttpProbe, MariaDbProbe, MemcachedProbe, Probe
@@ -12,22 +13,32 @@ ANSWER_WITHIN_S = 2.0
 ANSWER_LIMIT = 64 * 1024
 
 
-async def ask(probe: Probe) -> str | None:
-    """None if the server is ready, else what is still amiss, in a few words."""
+@dataclass(frozen=True, slots=True)
+class Amiss:
+    """Why a server is not ready, in a few words, and whether it is up so far as to say so itself."""
+
+    what: str
+    answers: bool = False
+
+
+async def ask(probe: Probe) -> Amiss | None:
+    """None if the server is ready, else what is still amiss."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             match probe:
                 case HttpProbe(address, path):
                     status, _ = await http_get(address, path)
-                    return None if status == 200 else f"{path} answers {status}"
+                    return None if status == 200 else Amiss(f"{path} answers {status}", answers=True)
                 case MemcachedProbe(address):
                     return _expect(b"VERSION", await _talk(address, b"version\r\nquit\r\n"))
                 case MariaDbProbe(socket):
                     return await _greeting(socket)
     except TimeoutError:
-        return "does not answer"
+        return Amiss("does not answer")
+    except (ConnectionRefusedError, FileNotFoundError):
+        return Amiss("does not listen yet")
     except (OSError, EOFError) as error:
-        return "does not listen yet" if isinstance(error, ConnectionRefusedError | FileNotFoundError) else str(error)
+        return Amiss(str(error))
 
 
 async def http_get(address: Address, path: str) -> tuple[int, bytes]:
@@ -53,7 +64,7 @@ async def _talk(address: Address, words: bytes) -> bytes:
         writer.close()
 
 
-async def _greeting(socket: Path) -> str | None:
+async def _greeting(socket: Path) -> Amiss | None:
     """A MariaDB server speaks first: packet header, then protocol version 10."""
     reader, writer = await asyncio.open_unix_connection(str(socket))
     try:
@@ -62,5 +73,5 @@ async def _greeting(socket: Path) -> str | None:
         writer.close()
 
 
-def _expect(beginning: bytes, answer: bytes) -> str | None:
-    return None if answer.startswith(beginning) else f"answers {answer[:40]!r}"
+def _expect(beginning: bytes, answer: bytes) -> Amiss | None:
+    return None if answer.startswith(beginning) else Amiss(f"answers {answer[:40]!r}")

@@ -73,8 +73,12 @@ class Supervisor:
                 ) from None
             yield
 
-    async def start(self, wanted: tuple[Process, ...]) -> None:
-        """Starts those that do not run and waits until all are ready. If one fails, none that it started is left."""
+    async def start(self, wanted: tuple[Process, ...], *, sick_within_s: float = READY_WITHIN_S) -> None:
+        """Starts those that do not run and waits until all are ready. If one fails, none that it started is left.
+
+        A server that answers, but says that it cannot serve, counts as started after `sick_within_s`: a web UI, say,
+        whose daemons are all dead.
+        """
         missing = tuple(process for process in wanted if self._find(process) is None)
         for process in wanted:
             if self.look(process).condition is Condition.PAUSED:
@@ -83,7 +87,7 @@ class Supervisor:
             for address in process.ports:
                 ports.require_free(address, process.name)
         try:
-            await self._start_together(wanted, missing)
+            await self._start_together(wanted, missing, sick_within_s)
         except BaseException:
             await self.clear_away(missing)
             raise
@@ -131,16 +135,20 @@ class Supervisor:
             self._report(f"{name} (pid {each.pid}) {done}")
         return bool(reached)
 
-    async def _start_together(self, wanted: tuple[Process, ...], missing: tuple[Process, ...]) -> None:
+    async def _start_together(
+        self, wanted: tuple[Process, ...], missing: tuple[Process, ...], sick_within_s: float
+    ) -> None:
         ready = {process.name: asyncio.Event() for process in wanted}
         try:
             async with asyncio.TaskGroup() as group:
                 for process in wanted:
-                    group.create_task(self._start_one(process, process in missing, ready))
+                    group.create_task(self._start_one(process, process in missing, ready, sick_within_s))
         except* LabError as failures:
             raise failures.exceptions[0] from None
 
-    async def _start_one(self, process: Process, fresh: bool, ready: dict[str, asyncio.Event]) -> None:
+    async def _start_one(
+        self, process: Process, fresh: bool, ready: dict[str, asyncio.Event], sick_within_s: float
+    ) -> None:
         for name in process.needs:
             if name in ready:
                 await ready[name].wait()
@@ -148,9 +156,9 @@ class Supervisor:
         if fresh:
             await self._prepare(process)
             self._spawn(process)
-        await self._until_ready(process)
+        complaint = await self._until_ready(process, sick_within_s)
         took = f"ready after {time.monotonic() - began:.1f} s" if fresh else "runs already"
-        self._report(f"{process.name:<11}{took}")
+        self._report(f"{process.name:<11}{f'runs, but {complaint}' if complaint else took}")
         ready[process.name].set()
 
     async def _prepare(self, process: Process) -> None:
@@ -174,17 +182,22 @@ class Supervisor:
             raise LabError(f"{process.name}: {process.argv[0]}: {error.strerror}") from error
         self.folder.pid_file(process.name).write_bytes(msgspec.json.encode(born))
 
-    async def _until_ready(self, process: Process) -> None:
-        deadline = time.monotonic() + READY_WITHIN_S
+    async def _until_ready(self, process: Process, sick_within_s: float) -> str:
+        """Returns what the server complains of if it came up sick, else nothing."""
+        began = time.monotonic()
         while (amiss := await ask(process.probe)) is not None:
+            waited_s = time.monotonic() - began
             if self._find(process) is None:
                 raise LabError(f"{process.name} ended while it started: {last_line(self.folder.log(process.name))}")
-            if time.monotonic() > deadline:
+            if amiss.answers and sick_within_s < waited_s < READY_WITHIN_S:
+                return amiss.what
+            if waited_s > READY_WITHIN_S:
+                log = self.folder.log(process.name)
                 raise LabError(
-                    f"{process.name} is not ready after {READY_WITHIN_S:.0f} s ({amiss}); "
-                    f"its log: {self.folder.log(process.name)}"
+                    f"{process.name} is not ready after {READY_WITHIN_S:.0f} s ({amiss.what}); its log: {log}"
                 )
             await asyncio.sleep(POLL_S)
+        return ""
 
     async def _stop_those(self, wanted: tuple[Process, ...], quiet: bool) -> None:
         for wave in self.topology.waves():

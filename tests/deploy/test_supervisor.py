@@ -19,7 +19,7 @@ from deploy.lab.addresses import Addresses, on_network
 from deploy.lab.errors import LabError
 from deploy.lab.folders import LabFolder
 from deploy.lab.processes import Condition, ProcessId
-from deploy.lab.readiness import ask
+from deploy.lab.readiness import Amiss, ask
 from deploy.lab.supervisor import Supervisor
 from deploy.lab.topology import HttpProbe, MemcachedProbe, Process
 from services.common.settings import Address
@@ -94,7 +94,7 @@ async def test_a_paused_process_does_nothing_until_it_is_resumed(crew: Crew, cac
     await supervisor.start((cache,))
     supervisor.pause((cache,))
     assert only(supervisor)[0] is Condition.PAUSED
-    assert await ask(cache.probe) == "does not answer"
+    assert await ask(cache.probe) == Amiss("does not answer")
     with pytest.raises(LabError, match="cache is paused"):
         await supervisor.start((cache,))
     supervisor.resume((cache,))
@@ -176,6 +176,16 @@ async def test_a_failed_start_spares_what_ran_before(crew: Crew, cache: Process,
     with pytest.raises(LabError):
         await supervisor.start((cache, dying))
     assert supervisor.look(cache).condition is Condition.RUNNING
+
+
+async def test_a_server_that_says_it_cannot_serve_is_started_all_the_same(crew: Crew, network: str) -> None:
+    sick = Process(
+        name="sick",
+        argv=(sys.executable, "-m", "http.server", "8080", "--bind", f"{network}.1"),
+        probe=HttpProbe(Address(f"{network}.1", 8080)),
+    )
+    await crew.supervise(sick).start((sick,), sick_within_s=0.1)
+    assert crew.reports == ["sick       runs, but /healthz answers 404"]
 
 
 async def test_a_program_that_is_not_there_is_one_clear_line(crew: Crew, folder: LabFolder, network: str) -> None:
