@@ -100,6 +100,11 @@ def _add_up(commands: Subcommands) -> None:
     up.add_argument("--frontends", type=int, metavar="N", help="how many, 1 to 9 (default: 3)")
     up.add_argument("--db", choices=["sqlite", "mariadb"], help="each frontend's database (default: sqlite)")
     up.add_argument("--cache", choices=["builtin", "memcached"], help="the session cache (default: builtin)")
+    up.add_argument(
+        "--checks",
+        choices=["passive", "both"],
+        help="the balancer's health checks: passive as in the study, or active ones beside them (default: passive)",
+    )
     up.add_argument("--detach", action="store_true", help="return when all is ready and leave it running")
     up.add_argument(
         "--demo", action="store_true", help="create two hosts, an image, a network and a template to play with"

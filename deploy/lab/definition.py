@@ -15,6 +15,7 @@ FILE_NAME = "lab.json"
 
 DatabaseKind = Literal["sqlite", "mariadb"]
 CacheKind = Literal["builtin", "memcached"]
+Checks = Literal["passive", "both"]
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +24,7 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     frontends: int | None = None
     db: DatabaseKind | None = None
     cache: CacheKind | None = None
+    checks: Checks | None = None
     network: str | None = None
     ports: int | None = None
 
@@ -36,6 +38,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     frontends: int = 3
     db: DatabaseKind = "sqlite"
     cache: CacheKind = "builtin"
+    checks: Checks = "passive"
     network: str | None = None
     ports: int | None = None
     prepared: bool = False
@@ -70,8 +73,8 @@ def write(folder: Path, definition: Definition) -> None:
 def settle(existing: Definition | None, wishes: Wishes, *, own_addresses: bool, folder: Path) -> Definition:
     """The definition to run: the existing lab's, if the wishes agree with it, or a new one.
 
-    `own_addresses` says whether this system can listen on loopback addresses other than 127.0.0.1. Only the cache of an
-    existing lab may change, for all else is part of its data. Raises LabError for wishes that cannot be met.
+    `own_addresses` says whether this system can listen on loopback addresses other than 127.0.0.1. The cache and
+    the balancer's checks of an existing lab may change; all else is part of its data. Raises LabError for wishes that cannot be met.
     """
     _check(wishes)
     if existing is None:
@@ -83,7 +86,9 @@ def settle(existing: Definition | None, wishes: Wishes, *, own_addresses: bool, 
                 f"the lab in {folder} was made with --{key} {is_now}, and that is part of its data; "
                 f"leave out --{key}, or make another lab with --dir"
             )
-    return msgspec.structs.replace(existing, cache=wishes.cache or existing.cache)
+    return msgspec.structs.replace(
+        existing, cache=wishes.cache or existing.cache, checks=wishes.checks or existing.checks
+    )
 
 
 def _new(wishes: Wishes, own_addresses: bool) -> Definition:
@@ -94,6 +99,7 @@ def _new(wishes: Wishes, own_addresses: bool) -> Definition:
         frontends=wishes.frontends or 3,
         db=wishes.db or "sqlite",
         cache=wishes.cache or "builtin",
+        checks=wishes.checks or "passive",
         network=network,
         ports=ports,
     )

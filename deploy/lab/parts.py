@@ -38,7 +38,7 @@ def build(definition: Definition, folder: LabFolder, database_password: str) -> 
             memcached(addresses) if definition.cache == "memcached" else builtin_cache(folder, addresses),
             *(oned(folder, definition, number) for number in numbers),
             *(sunstone(folder, addresses, number) for number in numbers),
-            balancer(folder, addresses),
+            balancer(folder, definition),
         )
     )
 
@@ -100,27 +100,36 @@ def sunstone(folder: LabFolder, addresses: Addresses, number: int) -> Process:
     )
 
 
-def balancer(folder: LabFolder, addresses: Addresses) -> Process:
-    """The study's Figure 3: least connections, passive checks; and an active check beside them."""
+def balancer(folder: LabFolder, definition: Definition) -> Process:
+    """The study's Figure 3: least connections and passive checks; active ones beside them where they are wanted.
+
+    The active check asks whether a web UI answers, not whether it is well: one that cannot serve has a page that says why.
+    """
+    addresses = definition.addresses
+    upstream: dict[str, object] = {
+        "method": "least_conn",
+        "servers": [
+            {"address": str(each.sunstone), "max_fails": 3, "fail_timeout_s": 10} for each in addresses.frontends
+        ],
+    }
+    if definition.checks == "both":
+        upstream["health_check"] = {
+            "interval_s": 1,
+            "timeout_s": 1,
+            "fails": 2,
+            "uri": "/healthz",
+            "status": ["200-503"],
+        }
     settings = {
         "listen": str(addresses.balancer),
         "status": str(addresses.balancer_status),
-        "upstreams": {
-            "sunstone": {
-                "method": "least_conn",
-                "servers": [
-                    {"address": str(each.sunstone), "max_fails": 3, "fail_timeout_s": 5} for each in addresses.frontends
-                ],
-                "health_check": {"interval_s": 1, "timeout_s": 1, "fails": 2, "passes": 1, "uri": "/healthz"},
-            }
-        },
+        "upstreams": {"sunstone": upstream},
         "locations": [
             {
                 "path": "/",
                 "upstream": "sunstone",
                 "set_headers": {"Host": "$http_host", "X-Real-IP": "$remote_addr"},
                 "connect_timeout_s": 1,
-                "read_timeout_s": 30,
             }
         ],
     }

@@ -27,6 +27,7 @@ def wishes(arguments: argparse.Namespace) -> Wishes:
         frontends=arguments.frontends,
         db=arguments.db,
         cache=arguments.cache,
+        checks=arguments.checks,
         network=arguments.network,
         ports=arguments.ports,
     )
