@@ -87,10 +87,14 @@ class Node:
         raft.applied(store.applied_index, store.state_hash)
 
     # ------------------------------------------------------------------ events
-    def request(self, request_id: int, method: str, arguments: list[Value], moment: Moment) -> None:
+    def request(
+        self, request_id: int, method: str, arguments: list[Value], moment: Moment, *, linearizable: bool = False
+    ) -> None:
         """A client's call. Exactly one `Reply` with its id follows, sooner or later."""
-        deadline_ms = moment.ms + self._replica.settings.hold_ms
-        self._route(Pending(Client(request_id), method, arguments, deadline_ms), moment)
+        settings = self._replica.settings
+        deadline_ms = moment.ms + settings.hold_ms
+        linearizable = linearizable or method in settings.linearizable
+        self._route(Pending(Client(request_id), method, arguments, deadline_ms, linearizable), moment)
 
     def frame(self, sender: int, data: bytes, moment: Moment) -> None:
         """Something from the link to another server. Raises msgspec.DecodeError for what no server of ours sends."""
@@ -181,7 +185,7 @@ class Node:
     # ------------------------------------------------------------------ routing requests
     def _route(self, pending: Pending, moment: Moment) -> None:
         method = self._replica.methods.get(pending.method)
-        if method is None or not method.leader_only:
+        if method is None or not (method.leader_only or pending.linearizable):
             self._read(pending, moment)
             return
         raft = self._replica.raft

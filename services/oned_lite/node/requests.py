@@ -20,12 +20,14 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A call that has no answer yet. `deadline_ms` is when waiting for it stops making sense."""
+    """A call that has no answer yet. `deadline_ms` is when waiting for it stops making sense.
+    `linearizable`: a read that must see everything acknowledged before it was asked."""
 
     client: Client
     method: str
     arguments: list[Value]
     deadline_ms: int
+    linearizable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
