@@ -74,7 +74,8 @@ def settle(existing: Definition | None, wishes: Wishes, *, own_addresses: bool, 
     """The definition to run: the existing lab's, if the wishes agree with it, or a new one.
 
     `own_addresses` says whether this system can listen on loopback addresses other than 127.0.0.1. The cache and
-    the balancer's checks of an existing lab may change; all else is part of its data. Raises LabError for wishes that cannot be met.
+    the balancer's checks of an existing lab may change; all else is part of its data. Raises LabError for wishes that
+    cannot be met.
     """
     _check(wishes)
     if existing is None:
