@@ -23,7 +23,6 @@ from services.oned_lite.model.image import (
     state_text,
 )
 from services.oned_lite.model.objects import Permissions, next_oid
-from services.oned_lite.model.snapshots import Orphans, Snapshots
 from services.oned_lite.policy.names import name_fault, taken_by
 from services.oned_lite.state import Transaction
 
@@ -165,16 +164,11 @@ def blank(tx: Transaction, owner: Owner, name: str, image_type: ImageType, datas
         regtime=tx.now,
         datastore_id=datastore.oid,
         datastore=datastore.name,
-        snapshots=Snapshots(orphans=_orphans(datastore)),
     )
 
 
 def _disk_type(image_type: ImageType, datastore: Datastore) -> DiskType:
     return datastore.disk_type if image_type in DISK_TYPES else DiskType.FILE
-
-
-def _orphans(datastore: Datastore) -> Orphans:
-    return Orphans.of(datastore.template.get("ALLOW_ORPHANS") or "NO")
 
 
 def _default_format(datastore: Datastore) -> str:

@@ -81,6 +81,8 @@ def allowed(reader: Reader, caller: Caller, right: Right, kind: Kind[Any], row: 
     """Permissions and rules, without regard to locks."""
     if caller.is_admin or _bits_allow(caller, right, row.permissions, row.uid, row.gid, kind):
         return True
+    if kind.type is ObjectType.GROUP and right is Right.USE and row.oid in caller.group_ids:
+        return True
     return rules_allow(reader, caller, right, kind.type, row.oid, row.gid, kind.cluster_ids(reader, row))
 
 

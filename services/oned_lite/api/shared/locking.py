@@ -13,12 +13,15 @@ from services.oned_lite.policy.authorization import Right
 
 LEVEL_ALL = 4
 LEVEL_USE = 1
+LEVELS = range(1, 5)
 
 
 def lock(call: Call, kind: Kind[Any], oid: int, level: int, test: bool = False) -> int:
     """Stops operations of `level` (1 use, 2 manage, 3 admin, 4 all) and above. With `test`, a lock that is there is an
     error whose whole message is the lock's time."""
     row = call.fetch(kind, oid, Right.MANAGE, ignore_lock=True)
+    if level not in LEVELS:
+        raise action("Wrong lock level specified")
     if test and row.lock is not None:
         raise action(str(row.lock.time))
     if row.lock is not None and row.lock.owner != call.caller.uid and not call.caller.is_admin:
