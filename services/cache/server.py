@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import cast
 
 from services.cache.commands import ProcessFacts, execute
-from services.cache.protocol import Command, CommandReader, Quit, Refusal
+from services.cache.protocol import Command, Quit, Refusal
+from services.cache.reader import CommandReader
 from services.cache.store import ItemStore
 
 REFUSED = b"SERVER_ERROR too many open connections\r\n"

@@ -12,13 +12,13 @@ from services.cache.protocol import (
     FETCH_LINE_LIMIT,
     LINE_TOO_LONG,
     Command,
-    CommandReader,
     Fetch,
     Quit,
     Refusal,
     Store,
     Verb,
 )
+from services.cache.reader import CommandReader
 
 TALK = (
     b"set a 1 0 5\r\nx\r\ny \r\n"
