@@ -22,7 +22,7 @@ from .quorum import quorum_value
 from .reads import ReadQueue
 from .replication import Replication
 from .roster import Roster
-from .types import Busy, Entry, EntryKind, MembershipChange, encode_configuration
+from .types import ENTRY_OVERHEAD_BYTES, Busy, Entry, EntryKind, MembershipChange, encode_configuration
 
 Answer = AppendAccepted | AppendRejected | HeartbeatResponse | SnapshotResponse
 
@@ -107,10 +107,13 @@ class Leadership:
 
     def propose(self, datas: Sequence[bytes]) -> int:
         self.handover.check_open()
-        size = sum(map(len, datas))
+        size = sum(map(len, datas)) + len(datas) * ENTRY_OVERHEAD_BYTES
         if self._uncommitted_bytes and self._uncommitted_bytes + size > self._core.config.uncommitted_bytes_max:
             raise Busy(f"{self._uncommitted_bytes} bytes are waiting to be committed")
-        return self._append(EntryKind.DATA, datas)
+        first = self._append(EntryKind.DATA, datas)
+        self._uncommitted.append((self._core.log.last_index, size))
+        self._uncommitted_bytes += size
+        return first
 
     def change_membership(self, change: MembershipChange) -> int:
         self.handover.check_open()
@@ -127,9 +130,6 @@ class Leadership:
         core = self._core
         first = core.log.last_index + 1
         core.append([Entry(index, core.term, kind, data) for index, data in enumerate(datas, first)])
-        size = sum(map(len, datas))
-        self._uncommitted.append((core.log.last_index, size))
-        self._uncommitted_bytes += size
         return first
 
     # Answers

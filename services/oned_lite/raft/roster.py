@@ -32,10 +32,10 @@ class Roster:
         an entry of the leader's own term first (Ongaro, "bug in single-server membership changes", raft-dev 2015).
         """
         core = self._core
-        if core.configurations.current_index > core.commit_index:
-            raise MembershipRefused("the previous change of membership is not committed yet")
         if core.commit_index < self._first_index:
             raise MembershipRefused("the leader has not committed an entry of its own term yet")
+        if core.configurations.current_index > core.commit_index:
+            raise MembershipRefused("the previous change of membership is not committed yet")
         if isinstance(change, Promote) and not self.learner_ready(change.server):
             raise MembershipRefused(f"server {change.server} cannot be promoted: it has not caught up")
         configuration = changed(core.configurations.current, change)

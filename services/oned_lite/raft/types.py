@@ -5,7 +5,7 @@ from enum import Enum, IntEnum
 
 import msgspec
 
-MESSAGE_OVERHEAD_BYTES = 32  # what an entry costs on the wire and in memory beside its data
+ENTRY_OVERHEAD_BYTES = 32  # what an entry costs on the wire and in memory beside its data
 
 
 class EntryKind(IntEnum):
@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def size(self) -> int:
         """Bytes it is charged for in every limit."""
-        return len(self.data) + MESSAGE_OVERHEAD_BYTES
+        return len(self.data) + ENTRY_OVERHEAD_BYTES
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True):
