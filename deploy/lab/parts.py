@@ -188,19 +188,26 @@ def mariadb(folder: LabFolder, number: int, password: str) -> Process:
         probe=MariaDbProbe(folder.socket(name)),
         machine=f"frontend{number}",
         files=(
-            ConfigFile(config, _mariadb_settings(folder.data(name), folder.socket(name), first_words)),
+            ConfigFile(config, _mariadb_settings(folder, name, first_words)),
             ConfigFile(first_words, _mariadb_first_words(password), secret=True),
         ),
+        folders=(_temporaries(folder, name),),
         preparation=Preparation((*install, *filter(None, (root,))), folder.data(name)),
         stop_within_s=30.0,
     )
 
 
-def _mariadb_settings(data: Path, socket: Path, first_words: Path) -> str:
+def _temporaries(folder: LabFolder, name: str) -> Path:
+    """Each server needs its own: at its start it removes whatever temporary tables it finds, other servers' too."""
+    return folder.data(f"{name}.tmp")
+
+
+def _mariadb_settings(folder: LabFolder, name: str, first_words: Path) -> str:
     return f"""{WRITTEN_BY}[mariadbd]
-datadir = {data}
-socket = {socket}
-pid-file = {data}/mariadbd.pid
+datadir = {folder.data(name)}
+tmpdir = {_temporaries(folder, name)}
+socket = {folder.socket(name)}
+pid-file = {folder.data(name)}/mariadbd.pid
 init-file = {first_words}
 skip-networking
 skip-name-resolve

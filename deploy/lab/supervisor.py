@@ -242,11 +242,22 @@ def _prepare_once(preparation: Preparation, log: Path, name: str) -> None:
         return
     shutil.rmtree(preparation.folder, ignore_errors=True)
     preparation.folder.mkdir(parents=True)
+    program = Path(preparation.argv[0]).name
     with log.open("ab") as output:
         try:
-            subprocess.run(preparation.argv, stdout=output, stderr=output, check=True, timeout=PREPARED_WITHIN_S)
-        except (subprocess.SubprocessError, OSError) as error:
-            raise LabError(f"{name}: {Path(preparation.argv[0]).name} failed ({error}); see {log}") from error
+            # In a session of its own, so that a Ctrl-C meant for us does not cut it off half-way.
+            done = subprocess.run(
+                preparation.argv,
+                stdout=output,
+                stderr=output,
+                timeout=PREPARED_WITHIN_S,
+                start_new_session=True,
+                check=False,
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            raise LabError(f"{name}: {program} failed: {error}; its log: {log}") from error
+    if done.returncode != 0:
+        raise LabError(f"{name}: {program} failed with exit status {done.returncode}; its log: {log}")
     marker.touch()
 
 

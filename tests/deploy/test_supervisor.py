@@ -232,6 +232,14 @@ async def test_mariadb_keeps_its_data_through_a_kill_and_is_prepared_only_once(c
 
 
 @pytest.mark.xdist_group("mariadb")
+async def test_several_databases_are_prepared_at_once(crew: Crew, folder: LabFolder) -> None:
+    databases = tuple(parts.mariadb(folder, number, "secret") for number in (1, 2, 3))
+    supervisor = crew.supervise(*databases)
+    await supervisor.start(databases)
+    assert [seen.condition for seen in supervisor.look_at_all()] == [Condition.RUNNING] * 3
+
+
+@pytest.mark.xdist_group("mariadb")
 async def test_half_made_data_of_mariadb_is_made_anew(crew: Crew, folder: LabFolder) -> None:
     mariadb = parts.mariadb(folder, 1, folder.database_password.read_text().strip())
     folder.data("mariadb1").mkdir()
