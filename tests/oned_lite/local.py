@@ -60,7 +60,7 @@ class LocalOned:
         return outcome.answer
 
     def settle(self) -> None:
-        """Runs timers and all required driver work until nothing is left to do."""
+        """Runs timers and all driver work that is due at once, until nothing is left to do."""
         for timer in self.timers:
             self._step(timer.name, timer.run)
         for _ in range(ROUNDS_MAX):
@@ -78,6 +78,7 @@ class LocalOned:
             for duty in DUTIES
             for key in self.store.find(duty.table, duty.index, True)
             for work in required_work(self.store, duty, key, self.conf)
+            if not work.delay_s
         ]
 
     def _step(self, origin: str, run: Any) -> None:

@@ -1,0 +1,40 @@
+"""one.vm.allocate, and the same for a VM made from a template."""
+
+from __future__ import annotations
+
+from services.common.template import Template
+from services.oned_lite.lifecycle import vm_build
+from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.vm import VMS
+from services.oned_lite.policy.authorization import Authorization
+from services.oned_lite.policy.restricted import first_restricted
+
+from .call import Call
+from .method import MethodTable
+from .shared.allocation import new_permissions, parsed
+from .vm_resources import need_named
+
+METHODS = MethodTable("one.vm")
+RESTRICTED = "VM_RESTRICTED_ATTR"
+
+
+@METHODS.add("allocate")
+def allocate(call: Call, text: str, hold: bool = False) -> int:
+    template = parsed(text)
+    authorization = call.authorize()
+    if not call.caller.is_admin:
+        found = first_restricted(template, call.conf.restricted(RESTRICTED))
+        if found is not None:
+            authorization.deny(f"VM Template includes a restricted attribute {found}")
+    authorization.create(ObjectType.VM)
+    return create(call, authorization, template, hold=hold)
+
+
+def create(call: Call, authorization: Authorization, template: Template, *, hold: bool) -> int:
+    """The new VM's id. `authorization` may hold other demands of the calling method; it is checked here, together with
+    the rights on what the template names."""
+    need_named(call, authorization, template)
+    authorization.check()
+    caller = call.caller
+    owner = vm_build.Owner(caller.uid, caller.gid, caller.name, caller.gname, new_permissions(call))
+    return vm_build.build(call.tx, call.conf, owner, template, call.next_oid(VMS), hold=hold).oid

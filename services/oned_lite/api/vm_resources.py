@@ -1,0 +1,22 @@
+"""Rights on what a VM template names: images and networks to USE."""
+
+from __future__ import annotations
+
+from services.common.template import Template
+from services.oned_lite.lifecycle.vm_disks import image_of
+from services.oned_lite.model.errors import ApiError
+from services.oned_lite.model.image import IMAGES
+from services.oned_lite.policy.authorization import Authorization, Right
+
+from .call import Call
+
+
+def need_named(call: Call, authorization: Authorization, template: Template) -> None:
+    """Adds USE of every image named. What does not exist is nobody's to allow: that comes up when it is taken."""
+    for disk in template.vectors("DISK"):
+        try:
+            image = image_of(call.tx, disk, call.caller.uid)
+        except ApiError:
+            continue
+        if image is not None:
+            authorization.need(Right.USE, IMAGES, image)

@@ -1,0 +1,67 @@
+"""one.vmpool.*: lists of VMs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.oned_lite.model.errors import bad_request, internal
+from services.oned_lite.model.vm import VMS, Vm, render, render_short
+from services.oned_lite.model.vm_states import VmState
+from services.oned_lite.policy.authorization import Right, allowed
+
+from .call import Call
+from .method import MethodTable
+from .shared.info import GROUP_FILTER, listed
+
+METHODS = MethodTable("one.vmpool")
+ANY_STATE, NOT_DONE = -2, -1
+STATE_MAX = 11
+
+
+@METHODS.read("info")
+def info(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str = "") -> str:
+    return _pool(call, _listed(call, filter_flag, start_id, end_id, state, search), extended=False)
+
+
+@METHODS.read("infoextended")
+def infoextended(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str = "") -> str:
+    return _pool(call, _listed(call, filter_flag, start_id, end_id, state, search), extended=True)
+
+
+@METHODS.read("infoset")
+def infoset(call: Call, ids: str, extended: bool) -> str:
+    """`ids` separated by commas; what is no number is passed over."""
+    wanted = sorted({int(part) for part in ids.split(",") if part.strip().isdecimal()}, reverse=True)
+    rows = [row for oid in wanted if (row := call.tx.get(VMS.table, oid)) is not None]
+    return _pool(call, [row for row in rows if allowed(call.tx, call.caller, Right.USE, VMS, row)], extended=extended)
+
+
+@METHODS.read("monitoring")
+def monitoring(call: Call, filter_flag: int, seconds: int = -1) -> str:
+    """The dummy hypervisor reports nothing."""
+    if filter_flag < GROUP_FILTER:
+        raise bad_request("Incorrect filter_flag")
+    return "<MONITORING_DATA></MONITORING_DATA>"
+
+
+def _listed(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str) -> list[Vm]:
+    if filter_flag < GROUP_FILTER:
+        raise bad_request("Incorrect filter_flag")
+    if not ANY_STATE <= state <= STATE_MAX:
+        raise bad_request("Incorrect filter_flag, state")
+    if search:
+        raise internal("Full text search is not supported by the SQL backend")
+    return list(listed(call, VMS, filter_flag, start_id, end_id, where=_in_state(state)))
+
+
+def _in_state(state: int) -> Callable[[Vm], bool] | None:
+    if state == ANY_STATE:
+        return None
+    if state == NOT_DONE:
+        return lambda row: row.state != VmState.DONE
+    return lambda row: row.state == state
+
+
+def _pool(call: Call, rows: list[Vm], *, extended: bool) -> str:
+    show = render if extended else render_short
+    return f"<VM_POOL>{''.join(show(call.tx, row) for row in rows)}</VM_POOL>"

@@ -1,0 +1,207 @@
+"""Virtual machines: the row and its XML."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from services.common.template import Template, Vector, cdata
+from services.oned_lite.state import Reader
+
+from .history import HISTORY, History, records
+from .objects import Kind, NameScope, ObjectType, PoolObject, kind_table
+from .scheduled_action import VM_PARENT, of_parent
+from .snapshots import Snapshots
+from .vm_states import LcmState, VmState
+from .xml import id_list, text_element
+
+NO_RECORD = -1
+
+TRANSIENT = frozenset(LcmState) - {
+    LcmState.LCM_INIT,
+    LcmState.RUNNING,
+    LcmState.UNKNOWN,
+    *(state for state in LcmState if state.name.endswith("_FAILURE")),
+}
+"""Where a driver has something to do; the other LCM states wait for somebody to ask for something."""
+
+
+class Vm(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
+    """`template` is what the daemon manages (TEMPLATE), `user_template` what people add (USER_TEMPLATE).
+
+    Times in epoch seconds. `seq` is the number of the current history record, -1 before the first. `step` grows with
+    every change of state; `operation` says what a hot-plug, snapshot, resize or backup state is about.
+    """
+
+    user_template: Template = Template()
+    state: int = VmState.PENDING
+    lcm_state: int = LcmState.LCM_INIT
+    resched: bool = False
+    stime: int
+    etime: int = 0
+    deploy_id: str = ""
+    seq: int = NO_RECORD
+    disk_snapshots: tuple[tuple[int, Snapshots], ...] = ()
+    backup_config: Template = Template()
+    backup_ids: tuple[int, ...] = ()
+    operation: Vector = Vector()
+    step: int = 0
+
+    @property
+    def is_active(self) -> bool:
+        return self.state == VmState.ACTIVE
+
+    @property
+    def is_done(self) -> bool:
+        return self.state == VmState.DONE
+
+    @property
+    def is_imported(self) -> bool:
+        """Taken over from a hypervisor, not made by this daemon."""
+        return self.template.get_bool("IMPORTED", False)
+
+    @property
+    def state_text(self) -> str:
+        """The state as messages name it."""
+        return LcmState(self.lcm_state).name if self.is_active else VmState(self.state).name
+
+    def in_lcm(self, *states: LcmState) -> bool:
+        return self.is_active and self.lcm_state in states
+
+
+def current_record(reader: Reader, row: Vm) -> History | None:
+    """The last history record; None before the first deployment."""
+    return reader.get(HISTORY, (row.oid, row.seq)) if row.seq >= 0 else None
+
+
+def _head_xml(row: Vm) -> str:
+    return (
+        f"<LAST_POLL>0</LAST_POLL><STATE>{int(row.state)}</STATE><LCM_STATE>{int(row.lcm_state)}</LCM_STATE>"
+        f"<PREV_STATE>{int(row.state)}</PREV_STATE><PREV_LCM_STATE>{int(row.lcm_state)}</PREV_LCM_STATE>"
+        f"<RESCHED>{int(row.resched)}</RESCHED><STIME>{row.stime}</STIME><ETIME>{row.etime}</ETIME>"
+        f"<DEPLOY_ID>{row.deploy_id}</DEPLOY_ID>"
+    )
+
+
+def body_xml(reader: Reader, row: Vm, history: str, *, with_actions: bool = True) -> str:
+    """`<VM>` with the history given; accounting's records hold it without one."""
+    actions = of_parent(reader, VM_PARENT, row.oid) if with_actions else []
+    action_ids = id_list("SCHED_ACTIONS", (one.oid for one in actions))
+    template = row.template.to_xml().removesuffix("</TEMPLATE>") + "".join(one.to_xml() for one in actions)
+    snapshots = "".join(held.to_xml(disk_id) for disk_id, held in row.disk_snapshots if held.items or held.next_oid)
+    config = row.backup_config.to_xml("BACKUP_CONFIG") if row.backup_config else "<BACKUP_CONFIG/>"
+    return (
+        f"<VM>{row.owner_xml()}{row.permissions.to_xml()}{_head_xml(row)}{row.lock_xml()}<MONITORING></MONITORING>"
+        f"{action_ids}{template}</TEMPLATE>{row.user_template.to_xml('USER_TEMPLATE')}{history}{snapshots}"
+        f"<BACKUPS>{config}{id_list('BACKUP_IDS', row.backup_ids)}</BACKUPS></VM>"
+    )
+
+
+def render(reader: Reader, row: Vm) -> str:
+    """`<VM>` as one.vm.info shows it."""
+    history = "".join(record.to_xml() for record in records(reader, row.oid))
+    return body_xml(reader, row, f"<HISTORY_RECORDS>{history}</HISTORY_RECORDS>")
+
+
+_DISK_SHOWN = (
+    "DISK_ID",
+    "DATASTORE",
+    "DATASTORE_ID",
+    "IMAGE",
+    "IMAGE_ID",
+    "SIZE",
+    "TYPE",
+    "CLONE",
+    "CLONE_TARGET",
+    "LN_TARGET",
+    "DISK_SNAPSHOT_TOTAL_SIZE",
+)
+_NIC_SHOWN = (
+    "IP",
+    "MAC",
+    "IP6_LINK",
+    "IP6_ULA",
+    "IP6_GLOBAL",
+    "NETWORK",
+    "NETWORK_ID",
+    "NIC_ID",
+    "SECURITY_GROUPS",
+)
+_USER_SHOWN = (
+    "LABELS",
+    "SCHED_RANK",
+    "RANK",
+    "SCHED_DS_RANK",
+    "SCHED_DS_REQUIREMENTS",
+    "SCHED_REQUIREMENTS",
+    "SCHED_MESSAGE",
+    "ERROR",
+    "USER_PRIORITY",
+)
+_SHORT_NIC_NAMES = ("NIC", "NIC_ALIAS")
+
+
+def _short_template(template: Template) -> str:
+    """CPU, MEMORY, VCPU; then disks (missing keys shown empty) and NICs (missing keys left out)."""
+    sizes = "".join(f"<{name}>{template.get(name)}</{name}>" for name in ("CPU", "MEMORY", "VCPU"))
+    disks = "".join(
+        "<DISK>" + "".join(f"<{key}>{cdata(disk.get(key))}</{key}>" for key in _DISK_SHOWN) + "</DISK>"
+        for disk in template.vectors("DISK")
+    )
+    nics = "".join(
+        f"<{name}>" + "".join(text_element(key, nic[key]) for key in _NIC_SHOWN if key in nic) + f"</{name}>"
+        for name in _SHORT_NIC_NAMES
+        for nic in template.vectors(name)
+    )
+    graphics = "".join(vector.to_xml("GRAPHICS") for vector in template.vectors("GRAPHICS"))
+    return f"<TEMPLATE>{sizes}{disks}{nics}{graphics}</TEMPLATE>"
+
+
+def render_short(reader: Reader, row: Vm) -> str:
+    """`<VM>` as one.vmpool.info lists it."""
+    record = current_record(reader, row)
+    history = "" if record is None else record.to_short_xml()
+    user = "".join(text_element(name, row.user_template.get(name)) for name in _USER_SHOWN if name in row.user_template)
+    return (
+        f"<VM>{row.owner_xml()}<LAST_POLL>0</LAST_POLL><STATE>{int(row.state)}</STATE>"
+        f"<LCM_STATE>{int(row.lcm_state)}</LCM_STATE><RESCHED>{int(row.resched)}</RESCHED>"
+        f"<STIME>{row.stime}</STIME><ETIME>{row.etime}</ETIME><DEPLOY_ID>{row.deploy_id}</DEPLOY_ID>"
+        f"{row.lock_xml()}{_short_template(row.template)}<MONITORING/><USER_TEMPLATE>{user}</USER_TEMPLATE>"
+        f"<HISTORY_RECORDS>{history}</HISTORY_RECORDS></VM>"
+    )
+
+
+def _by_state(row: Vm) -> tuple[Hashable, ...]:
+    return (int(row.state),)
+
+
+def _alive(row: Vm) -> tuple[Hashable, ...]:
+    return () if row.is_done else (True,)
+
+
+def _needs_work(row: Vm) -> tuple[Hashable, ...]:
+    return (True,) if row.is_active and row.lcm_state in TRANSIENT else ()
+
+
+def _by_deploy_id(row: Vm) -> tuple[Hashable, ...]:
+    return (row.deploy_id,) if row.is_imported and not row.is_done else ()
+
+
+VMS: Kind[Vm] = Kind(
+    type=ObjectType.VM,
+    title="virtual machine",
+    table=kind_table(
+        "vm_pool",
+        Vm,
+        NameScope.NONE,
+        state=_by_state,
+        alive=_alive,
+        work=_needs_work,
+        imported=_by_deploy_id,
+    ),
+    prefix="one.vm",
+    root="VM",
+    pool_root="VM_POOL",
+    name_scope=NameScope.NONE,
+    render=render_short,
+    render_info=render,
+)
