@@ -138,7 +138,7 @@ class Node:
             self._load(self._installs.popleft()[1])
         self._settle(moment)
 
-    def tables_written(self, index: int) -> None:
+    def tables_written(self, index: int, moment: Moment) -> None:
         """The tables in the database contain everything up to `index`: older entries are only kept for others."""
         settings, raft = self._replica.settings, self._replica.raft
         kept = settings.log_retention_entries
@@ -149,6 +149,7 @@ class Node:
         meta = raft.snapshot_meta(index - kept)
         raft.compact(meta)
         self._replica.effects.purge = meta
+        self._settle(moment)
 
     def persist_failed(self, moment: Moment) -> None:
         """A durable write failed or its outcome is uncertain: this server votes and leads no more until restarted."""
@@ -163,12 +164,16 @@ class Node:
         """The client has gone: a request that waits for a leader need not be made any more."""
         self._held = deque(one for one in self._held if one.client != Client(request_id))
 
-    def stop(self, moment: Moment) -> None:
-        """Begins an orderly end: hands leadership over first. `stopped` says when it may go."""
-        self._stopping_ms = moment.ms
+    def hand_over(self, moment: Moment) -> None:
+        """Lets another server lead, if this one does and there is one that can."""
         if self._replica.raft.role is Role.LEADER and not self._replica.settings.solo:
             self._replica.raft.transfer_leadership(None, moment.ms)
         self._settle(moment)
+
+    def stop(self, moment: Moment) -> None:
+        """Begins an orderly end: hands leadership over first. `stopped` says when it may go."""
+        self._stopping_ms = moment.ms
+        self.hand_over(moment)
 
     def stopped(self, now_ms: int) -> bool:
         if self._stopping_ms is None:
@@ -336,6 +341,11 @@ class Node:
             waiting=self._leader.waiting + len(self._forwarding) + len(self._held),
             peers=tuple(sorted(self._connected)),
         )
+
+    @property
+    def failed(self) -> bool:
+        """Whether a durable write failed: this server takes no part until it is started again."""
+        return self._replica.raft.failed
 
     @property
     def store(self) -> Store:
