@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from services.oned_lite.lifecycle import datastore as datastore_life
+from services.oned_lite.lifecycle import host as host_life
 from services.oned_lite.lifecycle import image as image_life
+from services.oned_lite.lifecycle import vm as vm_life
 from services.oned_lite.lifecycle.work import Duty, Timer
 from services.oned_lite.model.acl import ACL_RULES
 from services.oned_lite.model.cluster import CLUSTERS
 from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.group import GROUPS
-from services.oned_lite.model.host import HOSTS
+from services.oned_lite.model.history import HISTORY
+from services.oned_lite.model.host import HOST_MONITORING, HOSTS
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import COUNTERS
+from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
 from services.oned_lite.model.user import USERS
+from services.oned_lite.model.vm import VMS
 from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
-from . import cluster, datastore, image, system, vmtemplate, zone
+from . import cluster, datastore, host, image, system, vm, vm_actions, vm_allocate, vmpool, vmtemplate, zone
 from .method import merge
 
 METHODS = merge(
@@ -28,9 +33,15 @@ METHODS = merge(
         cluster.POOL_METHODS,
         datastore.METHODS,
         datastore.POOL_METHODS,
+        host.METHODS,
+        host.POOL_METHODS,
         image.METHODS,
         image.POOL_METHODS,
         system.METHODS,
+        vm.METHODS,
+        vm_actions.METHODS,
+        vm_allocate.METHODS,
+        vmpool.METHODS,
         vmtemplate.METHODS,
         vmtemplate.POOL_METHODS,
         zone.METHODS,
@@ -48,8 +59,12 @@ TABLES: tuple[Table[Any], ...] = (
     HOSTS.table,
     DATASTORES.table,
     IMAGES.table,
+    VMS.table,
+    HISTORY,
+    HOST_MONITORING,
+    SCHEDULED_ACTIONS,
 )
 
-DUTIES: tuple[Duty, ...] = (datastore_life.DUTY, image_life.DUTY)
+DUTIES: tuple[Duty, ...] = (datastore_life.DUTY, image_life.DUTY, host_life.DUTY, vm_life.DUTY)
 
 TIMERS: tuple[Timer, ...] = (datastore_life.TIMER,)

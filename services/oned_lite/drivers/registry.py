@@ -12,7 +12,10 @@ from services.oned_lite.model.configuration import Configuration
 from .datastore_dummy import DummyDatastore
 from .datastore_fs import FolderDatastore
 from .files import FileThreads
+from .monitor_dummy import DummyMonitor
 from .port import Driver
+from .transfer import SHARED_TRANSFERS, DummyTransfer, SharedTransfer, UnreachableTransfer
+from .vmm_dummy import DummyHypervisor
 
 
 class Drivers:
@@ -39,4 +42,14 @@ class Drivers:
 def local_drivers(conf: Configuration, data: Path) -> Drivers:
     """The drivers of a daemon whose own files are under `data`."""
     files = FileThreads()
-    return Drivers({"ds/dummy": DummyDatastore(), "ds/fs": FolderDatastore(files)})
+    return Drivers(
+        {
+            "ds/dummy": DummyDatastore(),
+            "ds/fs": FolderDatastore(files),
+            "im/dummy": DummyMonitor(),
+            "tm": UnreachableTransfer(),
+            "tm/dummy": DummyTransfer(),
+            **{f"tm/{name}": SharedTransfer(files) for name in SHARED_TRANSFERS},
+            "vmm/dummy": DummyHypervisor(files),
+        }
+    )
