@@ -74,7 +74,9 @@ def _confirm_attributes(language: "Language", action: Action) -> Markup:
         return Markup("")
     label = language.messages.gettext(action.label)
     warning = language.messages.gettext(action.warning) if action.warning else ""
-    return Markup('data-confirm="{}" data-warning="{}"').format(label, warning)
+    return Markup('data-confirm="{}" data-warning="{}" data-tone="{}"').format(
+        label, warning, "danger" if action.final else "primary"
+    )
 
 
 def _filters(language: "Language") -> dict[str, object]:

@@ -29,6 +29,7 @@ class Daemon:
     refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
     calls: list[tuple[str, list[Value]]] = field(default_factory=list)
     leaderless: bool = False
+    login_tokens: str = ""
     raft: str = ""
 
     def answer(self, method: str, params: list[Value]) -> Value:
@@ -70,7 +71,7 @@ class Daemon:
             return (
                 f"<USER><ID>{uid}</ID><GID>{group}</GID><GROUPS><ID>{group}</ID></GROUPS><GNAME>g{group}</GNAME>"
                 f"<NAME>{user}</NAME><PASSWORD>hash-of-password</PASSWORD><AUTH_DRIVER>core</AUTH_DRIVER>"
-                f"<ENABLED>1</ENABLED><TEMPLATE/></USER>"
+                f"<ENABLED>1</ENABLED>{self.login_tokens}<TEMPLATE/></USER>"
             )
         return self.documents[method]
 
@@ -85,7 +86,9 @@ def create_app(daemon: Daemon) -> web.Application:
 
     async def rpc(request: web.Request) -> web.Response:
         call = decode_call(await request.read())
-        return web.Response(body=encode_response(daemon.answer(call.method, list(call.params))), content_type="text/xml")
+        return web.Response(
+            body=encode_response(daemon.answer(call.method, list(call.params))), content_type="text/xml"
+        )
 
     async def healthz(_: web.Request) -> web.Response:
         state = "follower" if daemon.leaderless else "leader"

@@ -4,7 +4,7 @@ from services.sunstone_lite.cells import Flag, Link, Number, Text
 from services.sunstone_lite.forms import Answers, Field, Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
 
 
 def _enabled(item: Item) -> Flag:
@@ -50,13 +50,9 @@ USERS = Kind(
     ),
     trees=((N_("Template"), "TEMPLATE"),),
     actions=(
-        Action(
-            "delete",
-            N_("Delete"),
-            "trash",
-            lambda oid: Call("one.user.delete", (oid,)),
-            lambda item: item.oid > 1,
-            grave=True,
+        delete(
+            "one.user.delete",
+            applies=lambda item: item.oid > 1,
             warning=N_("What the user owns stays, without an owner."),
         ),
     ),
@@ -100,16 +96,7 @@ GROUPS = Kind(
         ),
     ),
     trees=((N_("Template"), "TEMPLATE"),),
-    actions=(
-        Action(
-            "delete",
-            N_("Delete"),
-            "trash",
-            lambda oid: Call("one.group.delete", (oid,)),
-            lambda item: item.oid > 1,
-            grave=True,
-        ),
-    ),
+    actions=(delete("one.group.delete", applies=lambda item: item.oid > 1),),
     create=Form(
         fields=(Field("name", N_("Name"), required=True, rule="name"),),
         build=lambda answers: Call("one.group.allocate", (answers["name"],)),

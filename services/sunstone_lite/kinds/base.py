@@ -1,11 +1,12 @@
 """The descriptor every page is drawn from: what a kind of object is called, shown as, and asked to do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.common.xmlrpc import Value
-from services.sunstone_lite.cells import Cell, Link, Text
+from services.sunstone_lite.cells import Cell, Link, Number, Text
 from services.sunstone_lite.forms import Form
+from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
 
 
@@ -38,7 +39,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something done to objects. `applies` tells in which states oned accepts it; `grave` ones ask first."""
+    """Something done to objects. `applies` tells in which states oned accepts it.
+
+    `grave` ones ask first, with a `warning`; `final` ones are grave and cannot be undone.
+    """
 
     key: str
     label: str
@@ -47,6 +51,7 @@ class Action:
     applies: Callable[[Item], bool] = lambda _item: True
     grave: bool = False
     warning: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,17 @@ class Kind:
         return next((action for action in self.actions if action.key == key), None)
 
 
-Pools = Mapping[str, tuple[Item, ...]]
+def delete(
+    method: str, *more: Value, warning: str = "", applies: Callable[[Item], bool] = lambda _item: True
+) -> Action:
+    """The action that removes an object by `method`, with its id and `more` as parameters."""
+    return Action(
+        "delete", N_("Delete"), "trash", lambda oid: Call(method, (oid, *more)), applies, True, warning, final=True
+    )
 
 
 def oid_column() -> Column:
     """ID, first in every list."""
-    from services.sunstone_lite.cells import Number
-
     return Column("id", "ID", lambda item: Number(item.oid))
 
 
@@ -92,12 +101,3 @@ def text(key: str, title: str, path: str, *, wide: bool = False) -> Column:
 def name_column(kind: str, title: str) -> Column:
     """The object's name, a link to its page."""
     return Column("name", title, lambda item: Link(kind, item.oid, item.name))
-
-
-def ids(path: str) -> Callable[[Item], tuple[int, ...]]:
-    """The ids under `path`, as in `<VMS><ID>3</ID></VMS>`."""
-
-    def read(item: Item) -> tuple[int, ...]:
-        return tuple(int(found.value) for found in item.all(f"{path}/ID") if found.value.lstrip("-").isdigit())
-
-    return read

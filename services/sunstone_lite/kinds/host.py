@@ -6,7 +6,7 @@ from services.sunstone_lite.cells import Bar, Link, Moment, Number, State, Text
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, delete, name_column, oid_column, text
 
 KIB_PER_MIB = 1024
 
@@ -117,7 +117,7 @@ HOSTS = Kind(
             "disable", N_("Disable"), "pause", 1, warning=N_("No new machines are placed here; running ones stay.")
         ),
         _status("offline", N_("Set offline"), "power", 2, grave=True, warning=N_("The host is no longer watched.")),
-        Action("delete", N_("Delete"), "trash", lambda oid: Call("one.host.delete", (oid,)), grave=True),
+        delete("one.host.delete"),
     ),
     create=FORM,
     create_label=N_("Add host"),

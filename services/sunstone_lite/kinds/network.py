@@ -6,7 +6,7 @@ from services.sunstone_lite.cells import Bar, State
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
 
 LEASES_MAX = 65_536
 
@@ -96,7 +96,7 @@ NETWORKS = Kind(
         ),
     ),
     trees=((N_("Template"), "TEMPLATE"),),
-    actions=(Action("delete", N_("Delete"), "trash", lambda oid: Call("one.vn.delete", (oid,)), grave=True),),
+    actions=(delete("one.vn.delete"),),
     create=FORM,
     create_label=N_("Create network"),
     empty=N_("No networks yet."),

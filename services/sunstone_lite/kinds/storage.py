@@ -6,7 +6,7 @@ from services.sunstone_lite.cells import Bar, Flag, Link, Moment, Number, Size, 
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, delete, name_column, oid_column, text
 
 IMAGE_TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT", "BACKUP")
 DATASTORE_TYPES = (N_("Images"), N_("System"), N_("Files"), N_("Backups"))
@@ -157,14 +157,7 @@ IMAGES = Kind(
             lambda oid: Call("one.image.enable", (oid, False)),
             lambda item: _image_state(item).code == "READY",
         ),
-        Action(
-            "delete",
-            N_("Delete"),
-            "trash",
-            lambda oid: Call("one.image.delete", (oid,)),
-            grave=True,
-            warning=N_("The file is removed from the datastore."),
-        ),
+        delete("one.image.delete", warning=N_("The file is removed from the datastore.")),
     ),
     create=IMAGE_FORM,
     create_label=N_("Create image"),
@@ -290,7 +283,7 @@ DATASTORES = Kind(
             lambda oid: Call("one.datastore.enable", (oid, False)),
             lambda item: _is_system(item) and item.number("STATE") == 0,
         ),
-        Action("delete", N_("Delete"), "trash", lambda oid: Call("one.datastore.delete", (oid,)), grave=True),
+        delete("one.datastore.delete"),
     ),
     create=DATASTORE_FORM,
     create_label=N_("Create datastore"),

@@ -4,7 +4,7 @@ from services.common.template import Template, TemplateError, Vector, parse
 from services.sunstone_lite.cells import Moment, Number, Size
 from services.sunstone_lite.forms import Answers, Field, Form
 from services.sunstone_lite.i18n import N_
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
 
 IMAGE_TYPES_FOR_DISKS = (0, 1, 2)
 INSTANCES_MAX = 50
@@ -33,7 +33,7 @@ def _check(answers: Answers) -> dict[str, str]:
     try:
         parse(answers["more"])
     except TemplateError:
-        return {"more": N_('This is not template syntax. Write NAME = "value", one to a line.')}
+        return {"more": N_("This is not template syntax: one NAME = value to a line.")}
     return {}
 
 
@@ -58,7 +58,7 @@ FORM = Form(
             N_("More attributes"),
             "area",
             advanced=True,
-            help=N_('In template syntax, as in HOT_RESIZE = "YES".'),
+            help=N_("In template syntax, one NAME = value to a line."),
         ),
     ),
     build=_create,
@@ -129,16 +129,7 @@ TEMPLATES = Kind(
         ),
     ),
     trees=((N_("Template"), "TEMPLATE"),),
-    actions=(
-        Action(
-            "delete",
-            N_("Delete"),
-            "trash",
-            lambda oid: Call("one.template.delete", (oid, False)),
-            grave=True,
-            warning=N_("Machines made of it stay."),
-        ),
-    ),
+    actions=(delete("one.template.delete", False, warning=N_("Machines made of it stay.")),),
     create=FORM,
     create_label=N_("Create template"),
     empty=N_("No templates yet. A template says what a machine is made of."),

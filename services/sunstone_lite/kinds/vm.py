@@ -43,7 +43,9 @@ def _ends(item: Item) -> bool:
 
 
 def _terminate(key: str, label: str, icon: str, warning: str) -> Action:
-    return Action(key, label, icon, lambda oid: Call("one.vm.action", (key, oid)), _ends, grave=True, warning=warning)
+    return Action(
+        key, label, icon, lambda oid: Call("one.vm.action", (key, oid)), _ends, grave=True, warning=warning, final=True
+    )
 
 
 ACTIONS = (
@@ -51,7 +53,7 @@ ACTIONS = (
     _action(
         "poweroff", N_("Power off"), "power", _RUNS, grave=True, warning=N_("The guest is shut down; its disks stay.")
     ),
-    _action("reboot", N_("Reboot"), "restart", frozenset({"RUNNING"}), grave=True),
+    _action("reboot", N_("Reboot"), "restart", frozenset({"RUNNING"})),
     _action("suspend", N_("Suspend"), "pause", frozenset({"RUNNING"})),
     _action("stop", N_("Stop"), "stop", frozenset({"RUNNING", "SUSPENDED"})),
     _action("undeploy", N_("Undeploy"), "eject", _RUNS | {"POWEROFF"}),
@@ -64,7 +66,7 @@ ACTIONS = (
         "terminate-hard",
         N_("Terminate now"),
         "bolt",
-        N_("Pulled out at once, without asking the guest, and removed for good."),
+        N_("Pulled out at once without asking the guest, and removed for good."),
     ),
 )
 

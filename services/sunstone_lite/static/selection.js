@@ -52,6 +52,7 @@ function ask(form, button) {
   part("warning").textContent = button.dataset.warning;
   part("names").replaceChildren(...names.map((name) => Object.assign(document.createElement("li"), { textContent: name })));
   part("yes").textContent = button.dataset.confirm;
+  part("yes").className = button.dataset.tone;
   part("no").onclick = () => dialog.close();
   part("yes").onclick = () => {
     part("yes").disabled = true;
