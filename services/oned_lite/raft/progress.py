@@ -29,6 +29,7 @@ class _Mark(msgspec.Struct, frozen=True):
     """What had been sent when heartbeat `round` left."""
 
     round: int
+    probing: bool
     next_index: int
     snapshot_offset: int
 
@@ -123,7 +124,7 @@ class Progress:
         self.commit_sent = commit
         if self._mark is None:
             offset = self.snapshot.offset if self.snapshot else 0
-            self._mark = _Mark(round_number, self.next_index, offset)
+            self._mark = _Mark(round_number, self._probing, self.next_index, offset)
 
     def heartbeat_answered(self, round_number: int, verified_index: int) -> bool:
         """Notice what was lost. Whether the current snapshot chunk must be repeated."""
@@ -133,7 +134,7 @@ class Progress:
             return False
         self._mark = None
         if self.mode is Mode.PROBE:
-            self._probing = False
+            self._probing = self._probing and not mark.probing
         elif self.mode is Mode.SNAPSHOT:
             return self.snapshot is not None and self.snapshot.offset == mark.snapshot_offset
         elif verified_index < min(mark.next_index - 1, self.next_index - 1):

@@ -82,6 +82,7 @@ class Cluster:
         self.servers: dict[int, Server] = {}
         self.limits = SMALL_LIMITS | limits
         self.answered_reads = 0
+        self._closed: set[tuple[int, int]] = set()  # servers and their lives whose connections were seen to close
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._sequence = count()
         founding = Configuration(tuple(range(size)))
@@ -127,7 +128,8 @@ class Cluster:
                 self._happen(peer, lambda node: node.peer_connected(server_id))
 
     def crash(self, server_id: int, noticed: bool = True) -> None:
-        """Stop dead. Unfinished writes may or may not be on disk. `noticed`: peers see the connection close."""
+        """Stop dead. Unfinished writes may or may not be on disk. `noticed`: peers see the connections close, over
+        which nothing comes after that."""
         server = self.servers[server_id]
         if server.node is None:
             return
@@ -136,6 +138,7 @@ class Cluster:
         server.reads.clear()
         server.disk.crash(self.rng)
         if noticed:
+            self._closed.add((server_id, server.life))
             for peer in self.alive():
                 self.disconnect(peer.server_id, server_id)
 
@@ -304,17 +307,19 @@ class Cluster:
     # The network
 
     def _send(self, sender: int, receiver: int, message: Message) -> None:
-        network, data = self.network, encode(message)
+        network, data, life = self.network, encode(message), self.servers[sender].life
         if receiver not in self.servers or (sender, receiver) in network.blocked:
             return
         if self.rng.random() < network.loss:
             return
         copies = 2 if self.rng.random() < network.duplication else 1
         for _ in range(copies):
-            self._push(self.rng.randint(0, network.delay_max_ms), lambda: self._deliver(sender, receiver, data))
+            self._push(self.rng.randint(0, network.delay_max_ms), lambda: self._deliver(sender, life, receiver, data))
 
-    def _deliver(self, sender: int, receiver: int, data: bytes) -> None:
+    def _deliver(self, sender: int, life: int, receiver: int, data: bytes) -> None:
         server = self.servers[receiver]
+        if (sender, life) in self._closed:
+            return
         self._happen(server, lambda node: node.receive(sender, decode(data), self._clock(server)))
 
 

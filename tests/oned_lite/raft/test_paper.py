@@ -307,6 +307,7 @@ def test_5_3_leader_never_overwrites_its_own_log() -> None:
 
 def test_5_3_leader_retries_until_every_follower_has_every_entry() -> None:
     subject = Subject().become_leader()
+    subject.receive(2, HeartbeatResponse(subject.node.term, 1, 0, 0, 0, None))
     for _ in range(3):
         before = len(only(AppendEntries, to(2, subject.sent)))
         subject.wait(HEARTBEAT_MS)
