@@ -52,6 +52,8 @@ class LocalOned:
     def call(self, method: str, *arguments: Value) -> list[Any]:
         request = Request(method, arguments, int(time.time()), os.urandom(16))
         outcome = serve(METHODS, self.store, self.conf, ClusterStatus(), request)
+        if outcome.defect:
+            raise AssertionError(outcome.defect)
         if outcome.transaction is not None:
             self._commit(outcome.transaction, method)
         if isinstance(outcome.answer, Fault):

@@ -150,6 +150,8 @@ class World:
         effects = node.take()
         if effects.fatal:
             raise Violation(f"server {server.number} stopped itself: {effects.fatal}")
+        if effects.defects:
+            raise Violation(effects.defects[0])
         self.steps += 1
         self.invariants.election_safety(server.number, node)
         for role in effects.roles:

@@ -56,8 +56,9 @@ class RoleChanged:
 @dataclass(slots=True)
 class Effects:
     """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more; `purge`
-    says up to where the log in the database may be deleted, in small steps and in no hurry; `fatal`
-    says why the server must stop at once (a broken invariant)."""
+    says up to where the log in the database may be deleted, in small steps and in no hurry; `defects` are traces of
+    mistakes in handlers and life cycles, for the log; `fatal` says why the server must stop at once (broken invariant).
+    """
 
     frames: list[tuple[int, bytes]] = field(default_factory=list)
     persist: list[Persist] = field(default_factory=list)
@@ -67,4 +68,5 @@ class Effects:
     stop: list[WorkKey] = field(default_factory=list)
     roles: list[RoleChanged] = field(default_factory=list)
     purge: SnapshotMeta | None = None
+    defects: list[str] = field(default_factory=list)
     fatal: str = ""

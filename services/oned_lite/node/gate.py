@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from traceback import format_exc
 
 from services.common.xmlrpc import I8, Fault, Value
 from services.oned_lite.api.call import Call, ClusterStatus
 from services.oned_lite.api.method import Method
 from services.oned_lite.model.configuration import Configuration
-from services.oned_lite.model.errors import ApiError, ErrorCode, ParameterFault
+from services.oned_lite.model.errors import ApiError, ErrorCode, ParameterFault, internal
 from services.oned_lite.policy.authentication import authenticate
 from services.oned_lite.policy.caller import Caller
 from services.oned_lite.state import Reader, Transaction
@@ -25,10 +26,12 @@ Answer = Value | Fault
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`transaction` is what to commit before the answer may leave; None where there is nothing."""
+    """`transaction` is what to commit before the answer may leave; None where there is nothing. `defect`: the trace of a
+    mistake of ours in the handler, for the log."""
 
     answer: Answer
     transaction: Transaction | None = None
+    defect: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def _handle(
         return Outcome(failure(method.name, error), tx if error.keeps_changes and tx.rows else None)
     except ParameterFault as fault:
         return Outcome(Fault(fault.code, fault.message))
+    except Exception:  # a mistake in one handler must not take the zone down: the call changes nothing and says so
+        return Outcome(failure(method.name, internal("Unexpected error, see the log of oned")), defect=format_exc())
     return Outcome(success(value), tx if tx.rows else None)
 
 

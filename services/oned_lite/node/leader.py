@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from traceback import format_exc
 
 from services.oned_lite.api.bootstrap import bootstrap
 from services.oned_lite.lifecycle.work import Duty, Step, Timer, WorkResult
@@ -93,6 +94,8 @@ class Leader:
 
     def _hold_answer(self, pending: Pending, outcome: Outcome, moment: Moment) -> None:
         body = encode_answer(outcome.answer)
+        if outcome.defect:
+            self._replica.effects.defects.append(outcome.defect)
         if outcome.transaction is not None:
             index = self._propose(outcome.transaction, pending.method, moment)
             self._queue.add(Computed(pending, body, index))
@@ -141,19 +144,21 @@ class Leader:
         if found is None or not self.ready:
             return
         duty, work = found
-        tx = self._transaction(moment, f"{result.key}")
-        duty.finished(Step(tx, self._replica.conf), work, result)
-        if not self._propose_step(tx, result.key.action, moment):
+        if not self._step(result.key.action, lambda step: duty.finished(step, work, result), moment):
             self._supervisor.again(work, RETRY_S, self._replica.effects)
 
     def run_timers(self, moment: Moment) -> None:
         for timer in self._timers.due(moment.ms):
-            tx = self._transaction(moment, timer.name)
-            timer.run(Step(tx, self._replica.conf))
-            self._propose_step(tx, timer.name, moment)
+            self._step(timer.name, timer.run, moment)
 
-    def _propose_step(self, tx: Transaction, origin: str, moment: Moment) -> bool:
-        """Whether the step changed anything and is on its way."""
+    def _step(self, origin: str, run: Callable[[Step], None], moment: Moment) -> bool:
+        """Runs one step of a life cycle or timer; whether it changed anything and is on its way."""
+        tx = self._transaction(moment, origin)
+        try:
+            run(Step(tx, self._replica.conf))
+        except Exception:  # a mistake in one kind's life cycle must not stop the others'
+            self._replica.effects.defects.append(format_exc())
+            return False
         if not tx.rows:
             return False
         try:

@@ -211,6 +211,8 @@ class Node:
         replica = self._replica
         request = Request(pending.method, pending.arguments, moment.epoch_s, moment.seed)
         outcome = serve(replica.methods, replica.store, replica.conf, replica.cluster_status(), request)
+        if outcome.defect:
+            replica.effects.defects.append(outcome.defect)
         replica.answer(pending.client, encode_answer(outcome.answer), replica.store.applied_index)
 
     def _may_hold(self, pending: Pending, now_ms: int) -> bool:

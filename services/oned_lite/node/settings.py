@@ -16,9 +16,9 @@ class NodeSettings:
 
     `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
     long one sent to the leader waits for its answer. `log_retention_*`: how much of the applied log is kept for servers
-    that were away for a while; one that needs more gets a snapshot. `linearizable`: methods that read (one.vm.info) and are to
-    be answered by the leader from the newest state instead of locally. Credentials only count when the database is empty;
-    without a `serveradmin_password` a random one is made.
+    that were away for a while; one that needs more gets a snapshot. `linearizable`: methods that read (one.vm.info) and are
+    to be answered by the leader from the newest state instead of locally. Credentials only count in an empty
+    database; without a `serveradmin_password` a random one is made.
     """
 
     raft: RaftConfig

@@ -163,6 +163,7 @@ class Cluster:
     def _carry_out(self, number: int) -> bool:
         effects = self._node(number).take()
         assert not effects.fatal, effects.fatal
+        assert not effects.defects, effects.defects[0]
         for peer, frame in effects.frames:
             self.links.append((number, peer, frame))
         for reply in effects.replies:
