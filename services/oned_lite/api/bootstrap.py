@@ -13,6 +13,7 @@ from services.oned_lite.model.zone import ZONES, Zone, ZoneServer
 from services.oned_lite.policy.authentication import password_hash
 from services.oned_lite.state import Transaction
 
+from .bootstrap_market import marketplaces
 from .bootstrap_storage import storage_objects
 
 
@@ -30,6 +31,7 @@ def bootstrap(
     _users(tx, admin, password, serveradmin_password)
     _zone(tx, conf, servers)
     storage_objects(tx, conf)
+    marketplaces(tx)
 
 
 def _groups(tx: Transaction) -> None:

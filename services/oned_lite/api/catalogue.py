@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from services.oned_lite.lifecycle import datastore as datastore_life
+from services.oned_lite.lifecycle import hook as hook_life
 from services.oned_lite.lifecycle import host as host_life
 from services.oned_lite.lifecycle import image as image_life
+from services.oned_lite.lifecycle import marketplace as market_life
+from services.oned_lite.lifecycle import scheduler
 from services.oned_lite.lifecycle import vm as vm_life
 from services.oned_lite.lifecycle.work import Duty, Timer
 from services.oned_lite.model.acl import ACL_RULES
 from services.oned_lite.model.cluster import CLUSTERS
 from services.oned_lite.model.datastore import DATASTORES
+from services.oned_lite.model.document import DOCUMENTS
 from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.history import HISTORY
+from services.oned_lite.model.hook import HOOK_LOG, HOOK_QUEUE, HOOKS
 from services.oned_lite.model.host import HOST_MONITORING, HOSTS
 from services.oned_lite.model.image import IMAGES
+from services.oned_lite.model.marketplace import APPS, MARKETPLACES
 from services.oned_lite.model.objects import COUNTERS
 from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
 from services.oned_lite.model.user import USERS
@@ -24,7 +30,23 @@ from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
-from . import cluster, datastore, host, image, system, vm, vm_actions, vm_allocate, vmpool, vmtemplate, zone
+from . import (
+    cluster,
+    datastore,
+    document,
+    hook,
+    host,
+    image,
+    marketapp,
+    marketplace,
+    system,
+    vm,
+    vm_actions,
+    vm_allocate,
+    vmpool,
+    vmtemplate,
+    zone,
+)
 from .method import merge
 
 METHODS = merge(
@@ -33,10 +55,19 @@ METHODS = merge(
         cluster.POOL_METHODS,
         datastore.METHODS,
         datastore.POOL_METHODS,
+        document.METHODS,
+        document.POOL_METHODS,
+        hook.METHODS,
+        hook.LOG_METHODS,
+        hook.POOL_METHODS,
         host.METHODS,
         host.POOL_METHODS,
         image.METHODS,
         image.POOL_METHODS,
+        marketapp.METHODS,
+        marketapp.POOL_METHODS,
+        marketplace.METHODS,
+        marketplace.POOL_METHODS,
         system.METHODS,
         vm.METHODS,
         vm_actions.METHODS,
@@ -63,8 +94,21 @@ TABLES: tuple[Table[Any], ...] = (
     HISTORY,
     HOST_MONITORING,
     SCHEDULED_ACTIONS,
+    DOCUMENTS.table,
+    MARKETPLACES.table,
+    APPS.table,
+    HOOKS.table,
+    HOOK_LOG,
+    HOOK_QUEUE,
 )
 
-DUTIES: tuple[Duty, ...] = (datastore_life.DUTY, image_life.DUTY, host_life.DUTY, vm_life.DUTY)
+DUTIES: tuple[Duty, ...] = (
+    datastore_life.DUTY,
+    image_life.DUTY,
+    market_life.DUTY,
+    hook_life.DUTY,
+    host_life.DUTY,
+    vm_life.DUTY,
+)
 
-TIMERS: tuple[Timer, ...] = (datastore_life.TIMER,)
+TIMERS: tuple[Timer, ...] = (datastore_life.TIMER, scheduler.TIMER)

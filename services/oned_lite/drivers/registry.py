@@ -12,6 +12,8 @@ from services.oned_lite.model.configuration import Configuration
 from .datastore_dummy import DummyDatastore
 from .datastore_fs import FolderDatastore
 from .files import FileThreads
+from .hook_local import HookRunner
+from .market_http import FolderMarketplace
 from .monitor_dummy import DummyMonitor
 from .port import Driver
 from .transfer import SHARED_TRANSFERS, DummyTransfer, SharedTransfer, UnreachableTransfer
@@ -46,7 +48,9 @@ def local_drivers(conf: Configuration, data: Path) -> Drivers:
         {
             "ds/dummy": DummyDatastore(),
             "ds/fs": FolderDatastore(files),
+            "hook/local": HookRunner(data / "hooks"),
             "im/dummy": DummyMonitor(),
+            "market/http": FolderMarketplace(files),
             "tm": UnreachableTransfer(),
             "tm/dummy": DummyTransfer(),
             **{f"tm/{name}": SharedTransfer(files) for name in SHARED_TRANSFERS},

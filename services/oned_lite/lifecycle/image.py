@@ -22,6 +22,7 @@ COPY, MAKE, CLONE, REMOVE = "cp", "mkfs", "clone", "rm"
 SNAPSHOT_DELETE, SNAPSHOT_REVERT, SNAPSHOT_FLATTEN = "snap_delete", "snap_revert", "snap_flatten"
 CREATIONS = frozenset({COPY, MAKE, CLONE})
 SNAPSHOT_TASKS = frozenset({SNAPSHOT_DELETE, SNAPSHOT_REVERT, SNAPSHOT_FLATTEN})
+CLONABLE = frozenset({ImageState.READY, ImageState.CLONE, ImageState.USED})
 NO_IMAGE = -1
 COPY_DEADLINE_S = 24 * 3600.0
 """A large image on a slow path takes its time; a driver that hangs is noticed by its own deadlines."""

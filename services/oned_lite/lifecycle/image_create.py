@@ -26,7 +26,7 @@ from services.oned_lite.model.objects import Permissions, next_oid
 from services.oned_lite.policy.names import name_fault, taken_by
 from services.oned_lite.state import Transaction
 
-from .image import CLONE, COPY, MAKE, ImageFault, begin_clone, in_state, with_task
+from .image import CLONABLE, CLONE, COPY, MAKE, ImageFault, begin_clone, in_state, with_task
 
 OWN_FIELDS = (
     "NAME",
@@ -42,7 +42,6 @@ OWN_FIELDS = (
     "DISK_TYPE",
 )
 """What an image keeps in fields of its own and not in its template."""
-CLONABLE = frozenset({ImageState.READY, ImageState.CLONE, ImageState.USED})
 EMPTY_FORMAT = "raw"
 
 

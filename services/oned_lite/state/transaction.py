@@ -110,6 +110,10 @@ class Transaction(Layer):
     def delete(self, table: Table[R], key: Key) -> None:
         self._write(table, key, None)
 
+    def before(self, table: Table[R], key: Key) -> R | None:
+        """The row as it was when the transaction began."""
+        return self._base.get(table, key)
+
     def random(self, size: int) -> bytes:
         """`size` fresh bytes: the same for the same seed and the same sequence of draws."""
         if not self._seed:

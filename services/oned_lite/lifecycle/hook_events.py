@@ -1,0 +1,132 @@
+"""Which hooks a change or a call sets off.
+
+Both are looked at before the transaction is proposed and enter the queue in it: an event and its consequence are one
+log entry, so a failover neither loses a hook nor invents one.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from services.common.template import cdata
+from services.common.xmlrpc import Value
+from services.oned_lite.model.hook import API, HOOKS, STATE, Hook
+from services.oned_lite.model.host import HOSTS, HostState
+from services.oned_lite.model.image import IMAGES
+from services.oned_lite.model.objects import Kind
+from services.oned_lite.model.vm import VMS, Vm, current_record
+from services.oned_lite.model.vm_states import LcmState, VmState
+from services.oned_lite.state import Reader, Transaction
+from services.oned_lite.state.table import scan
+
+from .hook import enqueue
+
+HIDDEN = "****"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A kind whose states hooks may wait for: its name as RESOURCE, and a row's STATE and LCM_STATE ("" without)."""
+
+    resource: str
+    kind: Kind[Any]
+    state: Callable[[Any], tuple[str, str]]
+
+
+def _vm_state(row: Vm) -> tuple[str, str]:
+    return VmState(row.state).name, LcmState(row.lcm_state).name
+
+
+WATCHED: dict[str, Watched] = {
+    VMS.table.name: Watched("VM", VMS, _vm_state),
+    HOSTS.table.name: Watched("HOST", HOSTS, lambda row: (HostState(row.state).name, "")),
+    IMAGES.table.name: Watched("IMAGE", IMAGES, lambda row: (row.state.name, "")),
+}
+"""By table name. The module of a kind that comes later adds its line with `watch`."""
+
+
+def watch(resource: str, kind: Kind[Any], states: type[IntEnum]) -> None:
+    """Hooks may wait for the states of `kind`, whose rows hold one of `states` in `state`."""
+    WATCHED[kind.table.name] = Watched(resource, kind, lambda row: (states(row.state).name, ""))
+
+
+def _hooks(reader: Reader, kind: str) -> list[Hook]:
+    return [hook for hook in scan(reader, HOOKS.table) if hook.type == kind]
+
+
+# ---------------------------------------------------------------------- states
+def observe_changes(tx: Transaction) -> None:
+    """Queues the state hooks for objects that enter a state with this transaction."""
+    changed = [(table, key, row) for (table, key), row in tx.rows.items() if row is not None and table in WATCHED]
+    if not changed:
+        return
+    hooks = _hooks(tx, STATE)
+    if not hooks:
+        return
+    for table, key, row in changed:
+        watched = WATCHED[table]
+        before = tx.before(watched.kind.table, key)
+        now = watched.state(row)
+        if before is None or watched.state(before) != now:
+            _enter(tx, hooks, watched, row, now)
+
+
+def _enter(tx: Transaction, hooks: Sequence[Hook], watched: Watched, row: Any, state: tuple[str, str]) -> None:
+    for hook in hooks:
+        template = hook.template
+        wanted = (template.get("STATE"), template.get("LCM_STATE") if watched.resource == "VM" else "")
+        if template.get("RESOURCE") == watched.resource and wanted == state:
+            body = _encoded(watched.kind.info_xml(tx, row))
+            arguments = template.get("ARGUMENTS").replace("$TEMPLATE", body)
+            enqueue(tx, hook, arguments, remote_host=_remote_host(tx, watched, row))
+
+
+def _remote_host(tx: Transaction, watched: Watched, row: Any) -> str:
+    """Where a hook with REMOTE = YES runs: on the host itself, or on the VM's."""
+    if watched.resource == "HOST":
+        return str(row.name)
+    if watched.resource == "VM":
+        record = current_record(tx, row)
+        return "" if record is None else record.hostname
+    return ""
+
+
+# ---------------------------------------------------------------------- calls
+def has_api_hooks(reader: Reader, method: str) -> bool:
+    return any(hook.template.get("CALL") == method for hook in _hooks(reader, API))
+
+
+def observe_call(tx: Transaction, method: str, given: Sequence[Value], hidden: frozenset[int], answer: Value) -> None:
+    """Queues the API hooks of a call. `given` are its arguments after the session, those at `hidden` places unreadable;
+    `answer` is what the client gets."""
+    hooks = [hook for hook in _hooks(tx, API) if hook.template.get("CALL") == method]
+    if not hooks:
+        return
+    body = _encoded(call_xml(given, hidden, answer))
+    for hook in hooks:
+        enqueue(tx, hook, hook.template.get("ARGUMENTS").replace("$API", body))
+
+
+def call_xml(given: Sequence[Value], hidden: frozenset[int], answer: Value) -> str:
+    """`<CALL_INFO>` as API hooks get it; the session, which is the first argument, is never shown."""
+    shown = [HIDDEN if place in hidden else value for place, value in enumerate(given)]
+    results = answer if isinstance(answer, list) else [answer]
+    parameters = [("IN", value) for value in (HIDDEN, *shown)] + [("OUT", value) for value in results]
+    body = "".join(
+        f"<PARAMETER><POSITION>{position}</POSITION><TYPE>{way}</TYPE><VALUE>{cdata(_text(value))}</VALUE></PARAMETER>"
+        for position, (way, value) in enumerate(parameters, 1)
+    )
+    succeeded = int(isinstance(answer, list) and bool(answer) and answer[0] is True)
+    return f"<CALL_INFO><RESULT>{succeeded}</RESULT><PARAMETERS>{body}</PARAMETERS><EXTRA/></CALL_INFO>"
+
+
+def _text(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
