@@ -1,0 +1,283 @@
+"""CPU seconds per request of the balancer, nginx and HAProxy: same machine, same run, same upstreams.
+
+    python -m tests.benchmarks.balancer [--quick] [--only balancer,nginx] [--rounds 3]
+
+Each proxy runs one worker with keep-alive to two nginx upstreams, least connections, passive and (where it has them) active
+checks, X-Real-IP, and no access log. The load is closed-loop. CPU time is that of the proxy's processes (user and system)
+from /proc, so it does not depend on how fast the upstreams or the load are. Rounds alternate between the proxies; medians are
+printed, and ratios to nginx.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    name: str
+    path: str
+    connections: int
+    requests: int
+    distinct: bool = False
+    tls: bool = False
+
+
+CASES = (
+    Case("100 B, 64 connections", "/small", 64, 40_000),
+    Case("100 B, 64 connections, distinct requests", "/small", 64, 40_000, distinct=True),
+    Case("100 B, 1000 connections", "/small", 1000, 40_000),
+    Case("100 B, 64 connections, TLS", "/small", 64, 30_000, tls=True),
+    Case("1 MB, 64 connections", "/large", 64, 1_500),
+    Case("1 MB, 1000 connections", "/large", 1000, 2_000),
+)
+
+UPSTREAM = """
+worker_processes 1; pid {dir}/upstream.pid; error_log /dev/null; daemon off;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;
+  server {{ listen 127.0.0.1:{a} backlog=4096; listen 127.0.0.1:{b} backlog=4096; root {dir}/www; default_type text/plain; }}
+}}
+"""
+NGINX = """
+worker_processes 1; pid {dir}/nginx.pid; error_log /dev/null; daemon off;
+events {{ worker_connections 8192; }}
+http {{
+  access_log off; keepalive_requests 100000000; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2;
+  fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
+  upstream app {{
+    least_conn; server 127.0.0.1:{a} max_fails=3 fail_timeout=10; server 127.0.0.1:{b} max_fails=3 fail_timeout=10;
+    keepalive 1024; keepalive_requests 100000000;
+  }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096; listen 127.0.0.1:{tls_port} ssl backlog=4096;
+    ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
+    location / {{
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header X-Real-IP $remote_addr; proxy_set_header Host $http_host;
+    }}
+  }}
+}}
+"""
+HAPROXY = """
+global
+  nbthread 1
+  maxconn 8192
+defaults
+  mode http
+  timeout connect 60s
+  timeout client 60s
+  timeout server 60s
+frontend front
+  bind 127.0.0.1:{port} backlog 4096
+  bind 127.0.0.1:{tls_port} ssl crt {dir}/both.pem backlog 4096
+  http-request set-header X-Real-IP %[src]
+  default_backend app
+backend app
+  balance leastconn
+  option httpchk GET /small
+  http-reuse always
+  server a 127.0.0.1:{a} check inter 5s
+  server b 127.0.0.1:{b} check inter 5s
+"""
+BALANCER = """
+sites:
+  - listen: 127.0.0.1:{port}
+    locations: &locations
+      - {{path: /, upstream: app, set_headers: {{X-Real-IP: $remote_addr}}}}
+  - listen: 127.0.0.1:{tls_port}
+    tls: {{certificate: {dir}/cert.pem, key: {dir}/key.pem}}
+    locations: *locations
+status: 127.0.0.1:{status}
+clients: {{keepalive_requests: 100000000}}
+upstreams:
+  app:
+    method: least_conn
+    keepalive: {{connections: 1024, requests: 100000000}}
+    servers:
+      - {{address: "127.0.0.1:{a}", max_fails: 3, fail_timeout_s: 10}}
+      - {{address: "127.0.0.1:{b}", max_fails: 3, fail_timeout_s: 10}}
+    health_check: {{interval_s: 5, uri: /small}}
+"""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A running proxy."""
+
+    name: str
+    pid: int
+    port: int
+    tls_port: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement."""
+
+    cpu_us: float
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
+    rss_kib: int
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in socks:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in socks]
+
+
+@contextlib.contextmanager
+def process(*command: str) -> Iterator[int]:
+    """Run a program for the time of the block."""
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield child.pid
+    finally:
+        child.terminate()
+        child.wait(timeout=15)
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    sys.exit(f"nothing listens on port {port}")
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(child for each in children for child in family(int(each)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    total = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def rss_kib(pid: int) -> int:
+    return sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) * PAGE // 1024 for each in family(pid))
+
+
+def measure(proxy: Proxy, case: Case, requests: int) -> Sample:
+    port = proxy.tls_port if case.tls else proxy.port
+    command = [sys.executable, "-m", "tests.benchmarks.balancer_load", str(port), case.path, str(case.connections)]
+    command += [str(requests), *(["--distinct"] if case.distinct else []), *(["--tls"] if case.tls else [])]
+    before = cpu_seconds(proxy.pid)
+    load = subprocess.run(command, capture_output=True, check=True, text=True, timeout=400)
+    used = cpu_seconds(proxy.pid) - before
+    result = json.loads(load.stdout)
+    return Sample(
+        used / result["answers"] * 1e6, result["answers"] / result["seconds"], result["p50_ms"], result["p99_ms"],
+        result["errors"], rss_kib(proxy.pid),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def proxies(directory: Path, only: set[str]) -> Iterator[list[Proxy]]:
+    """Start the upstreams and every proxy that is installed."""
+    a, b, status, *ports = free_ports(9)
+    directory.chmod(0o755)  # the upstream nginx may run as another user
+    (directory / "www").mkdir()
+    (directory / "www" / "small").write_bytes(b"x" * 100)
+    (directory / "www" / "large").write_bytes(b"x" * 1_000_000)
+    make_certificate(directory)
+    with contextlib.ExitStack() as stack:
+        values = {"dir": directory, "a": a, "b": b, "status": status}
+        (directory / "upstream.conf").write_text(UPSTREAM.format(**values))
+        stack.enter_context(process("nginx", "-e", "/dev/null", "-c", str(directory / "upstream.conf")))
+        wait_for(a)
+        running = []
+        for index, (name, text, command) in enumerate(recipes(directory)):
+            if name not in only or shutil.which(command[0]) is None:
+                continue
+            port, tls_port = ports[2 * index : 2 * index + 2]
+            Path(command[-1]).write_text(text.format(port=port, tls_port=tls_port, **values))
+            pid = stack.enter_context(process(*command))
+            wait_for(port)
+            running.append(Proxy(name, pid, port, tls_port))
+        yield running
+
+
+def recipes(directory: Path) -> list[tuple[str, str, list[str]]]:
+    balancer = str(Path(sys.executable).with_name("balancer-lite"))
+    return [
+        ("nginx", NGINX, ["nginx", "-e", "/dev/null", "-c", str(directory / "nginx.conf")]),
+        ("haproxy", HAPROXY, ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]),
+        ("balancer", BALANCER, [balancer, "--config", str(directory / "balancer.yaml")]),
+    ]
+
+
+def make_certificate(directory: Path) -> None:
+    cert, key = directory / "cert.pem", directory / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=bench.example.org", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (directory / "both.pem").write_bytes(cert.read_bytes() + key.read_bytes())
+
+
+def show(case: Case, samples: dict[str, list[Sample]]) -> None:
+    print(f"\n{case.name}")
+    print(f"  {'':10}{'CPU µs/request':>16}{'to nginx':>10}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'RSS MiB':>9}{'errors':>8}")
+    medians = {name: statistics.median(s.cpu_us for s in each) for name, each in samples.items()}
+    for name, each in samples.items():
+        ratio = f"{medians[name] / medians['nginx']:.2f}" if medians.get("nginx") else "-"
+        row = [statistics.median(getattr(s, field) for s in each) for field in ("per_second", "p50_ms", "p99_ms", "rss_kib")]
+        print(f"  {name:10}{medians[name]:16.1f}{ratio:>10}{row[0]:12.0f}{row[1]:9.2f}{row[2]:9.2f}{row[3] / 1024:9.1f}"
+              f"{sum(s.errors for s in each):8}")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a fifth of the requests, one round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="nginx,haproxy,balancer")
+    parser.add_argument("--case", type=int, action="append", help="number of a case, from 0; may be repeated")
+    arguments = parser.parse_args()
+    chosen = [CASES[index] for index in arguments.case] if arguments.case else CASES
+    rounds, share = (1, 5) if arguments.quick else (arguments.rounds, 1)
+    with tempfile.TemporaryDirectory(prefix="balancer-bench-") as name:
+        with proxies(Path(name), set(arguments.only.split(","))) as running:
+            for case in chosen:
+                samples: dict[str, list[Sample]] = {proxy.name: [] for proxy in running}
+                for proxy in running:
+                    measure(proxy, case, max(200, case.connections))
+                for _ in range(rounds):
+                    for proxy in running:
+                        samples[proxy.name].append(measure(proxy, case, case.requests // share))
+                show(case, samples)
+
+
+if __name__ == "__main__":
+    main()
