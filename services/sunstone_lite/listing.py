@@ -1,10 +1,10 @@
 """A list page as a function of a pool and the URL's query: filter, sort, page. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from services.sunstone_lite.cells import Cell
+from services.sunstone_lite.cells import Cell, State
 from services.sunstone_lite.items import Item
 from services.sunstone_lite.kinds.base import Kind
 
@@ -83,10 +83,15 @@ def read(kind: Kind, query: Mapping[str, str]) -> Query:
     )
 
 
-def show(kind: Kind, items: tuple[Item, ...], query: Query) -> Listing:
-    """The page of `items` that `query` asks for. A page past the end becomes the last one."""
+def show(
+    kind: Kind, items: tuple[Item, ...], query: Query, translate: Callable[[str], str] = lambda message: message
+) -> Listing:
+    """The page of `items` that `query` asks for. A page past the end becomes the last one.
+
+    `translate` gives our own words in the visitor's language, so that people find what they see.
+    """
     rows = [Row(item, tuple(column.cell(item) for column in kind.columns)) for item in items]
-    found = [row for row in rows if _matches(row, query.words)]
+    found = [row for row in rows if _matches(row, query.words, translate)] if query.words else rows
     place = next(place for place, column in enumerate(kind.columns) if column.key == query.sort)
     # oid breaks ties, so that equal rows do not trade places between two refreshes
     found.sort(key=lambda row: (row.cells[place].order, row.item.oid), reverse=query.down)
@@ -96,9 +101,11 @@ def show(kind: Kind, items: tuple[Item, ...], query: Query) -> Listing:
     return Listing(asked, tuple(found[start : start + asked.size]), len(found), len(items))
 
 
-def _matches(row: Row, words: str) -> bool:
+def _matches(row: Row, words: str, translate: Callable[[str], str]) -> bool:
     """Every word must be in some cell, case-blind; `#7` or `7` finds id 7."""
-    text = " ".join([f"#{row.item.oid}", *(cell.text for cell in row.cells)]).casefold()
+    seen = [translate(cell.label) if isinstance(cell, State) else cell.text for cell in row.cells]
+    codes = [cell.code for cell in row.cells if isinstance(cell, State)]
+    text = " ".join([f"#{row.item.oid}", *seen, *codes]).casefold()
     return all(word in text for word in words.casefold().split())
 
 

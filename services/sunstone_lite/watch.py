@@ -25,11 +25,17 @@ log = logs.get("sunstone.watch")
 class _Health(msgspec.Struct, frozen=True):
     """The part of a server's `GET /healthz` that is of use here; a daemon that has none of it is merely reachable."""
 
-    name: str = ""
-    state: str = ""
+    role: str = ""
     term: int = -1
-    index: int = -1
+    applied: int = -1
     commit: int = -1
+
+
+class _Leader(msgspec.Struct, frozen=True):
+    """The part of `GET /leader` that is of use here: what the leader is called."""
+
+    leader: bool = False
+    name: str | None = None
 
 
 class Watch:
@@ -73,27 +79,42 @@ class Watch:
                 await asyncio.sleep(EVERY_S)
 
     async def look(self, http: aiohttp.ClientSession) -> None:
-        """Ask every server once."""
+        """Ask every server once, and a leader not seen before for its name."""
         before = self.leader
-        found = await asyncio.gather(*(_probe(http, url) for url in self.endpoints))
-        self.known = {url: status for url, (_, status) in zip(self.endpoints, found, strict=True)}
-        self.names |= {url: name for url, (name, _) in zip(self.endpoints, found, strict=True) if name}
-        if self.leader != before:
-            log.info("leader seen", leader=self.leader)
+        found = await asyncio.gather(*(_health(http, url) for url in self.endpoints))
+        self.known = dict(zip(self.endpoints, found, strict=True))
+        leader = self.leader
+        if leader and leader not in self.names:
+            self.names[leader] = await _name(http, leader)
+        if leader != before:
+            log.info("leader seen", leader=leader, name=self.leader_name)
 
 
-async def _probe(http: aiohttp.ClientSession, endpoint: str) -> tuple[str, Status]:
-    """The name that a server gives itself, if any, and its status."""
-    url = urlsplit(endpoint)
+async def _health(http: aiohttp.ClientSession, endpoint: str) -> Status:
     try:
-        async with http.get(f"{url.scheme}://{url.netloc}/healthz", allow_redirects=False) as answer:
-            health = msgspec.json.decode(await answer.content.read(ANSWER_MAX), type=_Health)
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return "", AWAY
+        health = msgspec.json.decode(await _get(http, endpoint, "/healthz"), type=_Health)
     except msgspec.MsgspecError:
-        return "", REACHABLE
-    role: Role = next((role for role in RAFT_STATES if role == health.state.lower()), "unknown")
-    return health.name, Status(role, health.term, health.index, health.commit)
+        return REACHABLE
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return AWAY
+    role: Role = next((role for role in RAFT_STATES if role == health.role), "unknown")
+    return Status(role, health.term, health.applied, health.commit)
+
+
+async def _name(http: aiohttp.ClientSession, endpoint: str) -> str:
+    """What the leader at `endpoint` is called; empty if it does not say."""
+    try:
+        answer = msgspec.json.decode(await _get(http, endpoint, "/leader"), type=_Leader)
+    except (msgspec.MsgspecError, aiohttp.ClientError, OSError, TimeoutError):
+        return ""
+    return answer.name or "" if answer.leader else ""
+
+
+async def _get(http: aiohttp.ClientSession, endpoint: str, path: str) -> bytes:
+    """The body at `path` of the server that has this endpoint, whatever the status."""
+    url = urlsplit(endpoint)
+    async with http.get(f"{url.scheme}://{url.netloc}{path}", allow_redirects=False) as answer:
+        return await answer.content.read(ANSWER_MAX)
 
 
 async def ask_zone(client: OnedClient, session: str, watch: Watch) -> Overview:

@@ -1,6 +1,5 @@
 """A control daemon on loopback that plays recorded answers of OpenNebula 6.8.0 over real XML-RPC."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,9 +90,13 @@ def create_app(daemon: Daemon) -> web.Application:
         )
 
     async def healthz(_: web.Request) -> web.Response:
-        state = "follower" if daemon.leaderless else "leader"
-        return web.Response(text=json.dumps({"name": "frontend1", "state": state, "term": 3}))
+        role = "follower" if daemon.leaderless else "leader"
+        return web.json_response({"serving": True, "role": role, "term": 3, "commit": 9, "applied": 9})
+
+    async def leader(_: web.Request) -> web.Response:
+        leads = not daemon.leaderless
+        return web.json_response({"leader": leads, "name": "frontend1"}, status=200 if leads else 503)
 
     app = web.Application()
-    app.add_routes([web.post("/RPC2", rpc), web.get("/healthz", healthz)])
+    app.add_routes([web.post("/RPC2", rpc), web.get("/healthz", healthz), web.get("/leader", leader)])
     return app

@@ -223,3 +223,12 @@ def test_every_lcm_state_has_a_word() -> None:
     for number, name in enumerate(states.LCM_STATES[1:], 1):
         item = items.parse(f"<VM><STATE>3</STATE><LCM_STATE>{number}</LCM_STATE></VM>")
         assert states.vm(item).label != "Unknown" or name == "UNKNOWN", name
+
+
+async def test_people_find_what_they_see_in_their_language(signed_in: Browser, daemon: Daemon) -> None:
+    daemon.documents["one.vmpool.info"] = (
+        "<VM_POOL><VM><ID>1</ID><NAME>a</NAME><STATE>3</STATE><LCM_STATE>3</LCM_STATE></VM>"
+        "<VM><ID>2</ID><NAME>b</NAME><STATE>8</STATE></VM></VM_POOL>"
+    )
+    page = await signed_in.get("/vms?q=rodando", **{"Accept-Language": "pt-BR"})
+    assert "/vms/1" in page.links and "/vms/2" not in page.links

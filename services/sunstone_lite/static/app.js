@@ -20,6 +20,9 @@ for (const form of document.querySelectorAll("[data-submit-on-change]")) {
   form.addEventListener("change", () => form.submit());
 }
 
+// On a phone the menu is one line that scrolls: start where we are.
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A second click must not make a second machine.
 for (const form of document.querySelectorAll("[data-once]")) {
   form.addEventListener("submit", (event) => {

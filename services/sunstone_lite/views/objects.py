@@ -1,19 +1,27 @@
 """Lists and detail pages of every kind."""
 
+from collections.abc import Iterable
+from functools import partial
+
 from aiohttp import web
 
 from services.sunstone_lite import answers, listing, reading
+from services.sunstone_lite.cells import Cell, State
 from services.sunstone_lite.items import Item, pretty
-from services.sunstone_lite.kinds import Kind
 
 
 async def listed(request: web.Request) -> web.StreamResponse:
     """A list: filter, order and page are in the URL, so they survive reloads and can be shared."""
     kind = reading.kind_of(request)
     query = listing.read(kind, request.query)
-    found = listing.show(kind, await reading.pool(request, kind), query)
+    found = listing.show(kind, await reading.pool(request, kind), query, partial(answers.gettext, request))
     return await answers.page(
-        request, "list.html", kind=kind, listing=found, sizes=listing.PAGE_SIZES, busy=_any_busy(kind, found)
+        request,
+        "list.html",
+        kind=kind,
+        listing=found,
+        sizes=listing.PAGE_SIZES,
+        busy=_is_busy(cell for row in found.rows for cell in row.cells),
     )
 
 
@@ -37,7 +45,7 @@ async def detail(request: web.Request) -> web.StreamResponse:
         trees=trees,
         xml=pretty(item),
         offered=[action for action in kind.actions if action.applies(item)],
-        busy=any(cell.macro == "state" and getattr(cell, "tone", "") == "busy" for _, cell in facts),
+        busy=_is_busy(cell for _, cell in facts),
     )
 
 
@@ -48,8 +56,6 @@ def _tree(root: Item) -> list[tuple[str, str, list[tuple[str, str]]]]:
     ]
 
 
-def _any_busy(kind: Kind, found: listing.Listing) -> bool:
+def _is_busy(cells: Iterable[Cell]) -> bool:
     """Whether something shown is on its way to another state, so that the page looks more often."""
-    return any(
-        cell.macro == "state" and getattr(cell, "tone", "") == "busy" for row in found.rows for cell in row.cells
-    )
+    return any(isinstance(cell, State) and cell.tone == "busy" for cell in cells)
