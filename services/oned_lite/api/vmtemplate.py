@@ -83,15 +83,24 @@ def clone(call: Call, oid: int, name: str, recursive: bool = False) -> int:
     return cloned(call, oid, name, recursive=recursive).oid
 
 
-def cloned(call: Call, oid: int, name: str, *, recursive: bool, persistent: bool | None = None) -> VmTemplate:
-    """A copy of template `oid` for the caller. `persistent` is what the copies of its images shall be, None as theirs."""
+def cloned(
+    call: Call,
+    oid: int,
+    name: str,
+    *,
+    recursive: bool,
+    persistent: bool | None = None,
+    extra: Template | None = None,
+) -> VmTemplate:
+    """A copy of template `oid` for the caller, with `extra` merged into it. `persistent` is what the copies of its images
+    shall be, None as theirs."""
     row = TEMPLATES.get(call.tx, oid)
     call.authorize().create(ObjectType.TEMPLATE).need(Right.USE, TEMPLATES, row).check()
     fault = new_name_fault(call, TEMPLATES, name)
     if fault is not None:
         raise cannot_allocate(TEMPLATES.title, fault)
     before = call.tx.savepoint()
-    copy = new_template(call, name, row.template)
+    copy = new_template(call, name, row.template if extra is None else row.template.merge(extra))
     if not recursive:
         return copy
     try:

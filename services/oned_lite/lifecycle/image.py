@@ -16,6 +16,7 @@ from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.image import IMAGES, Image, ImageState
 from services.oned_lite.state import Reader, Transaction
 
+from . import vm_cloning
 from .work import Duty, Step, Work, WorkKey, WorkResult
 
 COPY, MAKE, CLONE, REMOVE = "cp", "mkfs", "clone", "rm"
@@ -157,6 +158,8 @@ def _made(step: Step, image: Image, work: Work, result: WorkResult) -> None:
     step.tx.put(IMAGES.table, image)
     if cloned_from >= 0:
         end_clone(step.tx, cloned_from, image.oid)
+    for vm_id in image.vm_ids:
+        vm_cloning.image_changed(step.tx, vm_id)
 
 
 def _removed(step: Step, image: Image, work: Work, result: WorkResult) -> None:
