@@ -53,13 +53,13 @@ def _shut_down(lcm: LcmState, action: HistoryAction) -> Perform:
     return perform
 
 
-def _to_epilog(lcm: LcmState, action: HistoryAction, *, keeps_resched: bool = False) -> Perform:
-    """The VM does not run: straight to what follows."""
+def _to_epilog(lcm: LcmState, action: HistoryAction) -> Perform:
+    """The VM does not run: straight to what follows. A wish to be rescheduled stays."""
 
     def perform(e: VmEditor, actor: Actor) -> None:
         e.act(action, actor)
         e.stamp(estime=e.now)
-        e.enter(lcm, resched=e.vm.resched and keeps_resched)
+        e.enter(lcm)
 
     return perform
 
@@ -196,7 +196,7 @@ REQUESTS: Mapping[str, Request] = {
     ),
     "undeploy": Request(
         {
-            VmState.POWEROFF: _to_epilog(LcmState.EPILOG_UNDEPLOY, HistoryAction.UNDEPLOY, keeps_resched=True),
+            VmState.POWEROFF: _to_epilog(LcmState.EPILOG_UNDEPLOY, HistoryAction.UNDEPLOY),
             **dict.fromkeys(
                 (LcmState.RUNNING, LcmState.UNKNOWN), _shut_down(LcmState.SHUTDOWN_UNDEPLOY, HistoryAction.UNDEPLOY)
             ),
@@ -204,7 +204,7 @@ REQUESTS: Mapping[str, Request] = {
     ),
     "undeploy-hard": Request(
         {
-            VmState.POWEROFF: _to_epilog(LcmState.EPILOG_UNDEPLOY, HistoryAction.UNDEPLOY_HARD, keeps_resched=True),
+            VmState.POWEROFF: _to_epilog(LcmState.EPILOG_UNDEPLOY, HistoryAction.UNDEPLOY_HARD),
             **dict.fromkeys(
                 (LcmState.RUNNING, LcmState.UNKNOWN, LcmState.SHUTDOWN_UNDEPLOY),
                 _shut_down(LcmState.SHUTDOWN_UNDEPLOY, HistoryAction.UNDEPLOY_HARD),
@@ -224,7 +224,9 @@ def deploy(e: VmEditor, host: Host, datastore: Datastore) -> None:
     lcm = _prolog_after(HistoryAction(e.record.action) if e.vm.seq >= 0 else HistoryAction.NONE)
     e.open_record(host, datastore)
     e.stamp(pstime=e.now)
-    template = e.vm.template.with_set("TM_MAD_SYSTEM", datastore.tm_mad)
+    template = e.vm.template
+    if not template.get("TM_MAD_SYSTEM"):
+        template = template.with_set("TM_MAD_SYSTEM", datastore.tm_mad)
     disks = [vm_disks.on_system_datastore(disk, datastore) for disk in template.vectors("DISK")]
     template = template.with_set("DISK", *disks) if disks else template
     e.set_template(with_port(template, e.vm.oid, _first_port(e)))
@@ -307,7 +309,7 @@ def _occupy_new(e: VmEditor, host: Host) -> None:
 def _place_volatile(e: VmEditor, datastore: Datastore) -> None:
     disks = [vm_disks.on_system_datastore(disk, datastore) for disk in e.vm.template.vectors("DISK")]
     if disks:
-        e.set_template(e.vm.template.with_set("DISK", *disks).with_set("TM_MAD_SYSTEM", datastore.tm_mad))
+        e.set_template(e.vm.template.with_set("DISK", *disks))
 
 
 # ---------------------------------------------------------------------- recover

@@ -182,6 +182,10 @@ def _needs_work(row: Vm) -> tuple[Hashable, ...]:
     return (True,) if row.is_active and row.lcm_state in TRANSIENT else ()
 
 
+def _to_move(row: Vm) -> tuple[Hashable, ...]:
+    return (True,) if row.resched and not row.is_done else ()
+
+
 def _by_deploy_id(row: Vm) -> tuple[Hashable, ...]:
     return (row.deploy_id,) if row.is_imported and not row.is_done else ()
 
@@ -197,6 +201,7 @@ VMS: Kind[Vm] = Kind(
         alive=_alive,
         work=_needs_work,
         imported=_by_deploy_id,
+        resched=_to_move,
     ),
     prefix="one.vm",
     root="VM",
