@@ -81,8 +81,6 @@ class Core:
 
     def send(self, peer: int, message: Message, after: After = After.TERM) -> None:
         """Send once what the message promises is durable. A message to this very server comes back the same way."""
-        if self.failed:
-            return
         if not self.durability.hold(peer, message, after):
             self.outbox.messages.append((peer, message))
 

@@ -109,8 +109,7 @@ class Elections:
         core.send(sender, VoteResponse(core.term, granted))
 
     def on_vote_response(self, sender: int, response: VoteResponse) -> None:
-        core = self._core
-        if core.role is Role.CANDIDATE and response.term == core.term:
+        if self._core.role is Role.CANDIDATE:
             self._votes[sender] = response.granted
             self._count(self._won)
 

@@ -7,6 +7,7 @@ from services.oned_lite.raft import (
     Busy,
     Configuration,
     MembershipRefused,
+    Message,
     NotLeader,
     Promote,
     Remove,
@@ -633,10 +634,13 @@ def test_leader_probes_again_over_a_new_connection() -> None:
 # Failing disks
 
 
-def test_server_whose_write_failed_neither_votes_nor_answers_nor_campaigns() -> None:
+@pytest.mark.parametrize(
+    "message", [VoteRequest(5, 9, 9), PreVoteRequest(5, 9, 9, 0), AppendEntries(1, 1, 1, 0), Heartbeat(1, 0, 1)]
+)
+def test_server_whose_write_failed_neither_votes_nor_answers_nor_campaigns(message: Message) -> None:
     subject = Subject(1)
     subject.node.persist_failed(subject.now_ms)
-    assert subject.receive(1, VoteRequest(5, 9, 9), PreVoteRequest(5, 9, 9, 0), AppendEntries(5, 1, 1, 0)) == []
+    assert subject.receive(1, message) == []
     assert subject.wait(10 * ELECTION_TIMEOUT_MS) == []
     assert subject.node.failed
 
@@ -749,6 +753,14 @@ def test_compacting_forgets_entries_but_not_the_configuration() -> None:
     assert subject.node.log_bytes < before
     assert subject.node.configuration == Configuration((0,))
     assert subject.node.snapshot_meta(8) == SnapshotMeta(8, 1, Configuration((0,)))
+
+
+def test_snapshot_carries_the_configuration_of_its_index() -> None:
+    subject = Subject(voters=(0,))
+    index = subject.node.change_membership(AddLearner(1), subject.now_ms)
+    subject.settle()
+    assert subject.node.snapshot_meta(index - 1).configuration == Configuration((0,))
+    assert subject.node.snapshot_meta(index).configuration == Configuration((0,), (1,))
 
 
 def test_only_what_is_applied_can_be_compacted() -> None:
