@@ -14,17 +14,18 @@ _PLAIN_NAME = b"-0123456789abcdefghijklmnopqrstuvwxyz"
 _NOT_FORWARDED = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
 
-def compose_head(scope: Scope, route: Route, *, keep_alive: bool) -> tuple[Part, ...]:
-    """Parts of the head up to, and without, the lines that frame the body.
+def compose_fields(scope: Scope, route: Route, *, keep_alive: bool) -> tuple[Part, ...]:
+    """Header lines for the upstream, without those that frame the body.
 
-    Constants are merged, so what is left to compute per request are variables of the connection or the moment.
+    The result depends on the route and the client's fields alone, so it may be kept for both. Constants are merged; what is
+    left to compute per request are variables of the request line, the connection or the moment.
     """
     request = scope.request
-    parts: list[Part] = [b"%b %b HTTP/1.%d\r\n" % (request.method, target_for(request, route), route.minor)]
+    parts: list[Part] = []
     for name, template in route.set_headers:
         parts += _line(scope, name, template)
-    if b"host" not in route.replaced and request.host:
-        parts.append(b"Host: %b\r\n" % request.host)
+    if b"host" not in route.replaced:
+        parts.append(_host_line)
     parts += _connection_lines(request, route, keep_alive=keep_alive)
     hidden = _NOT_FORWARDED | route.replaced | set(request.connection_options)
     parts += [line + b"\r\n" for name, _, line in request.fields if name not in hidden and _plain(name)]
@@ -49,6 +50,11 @@ def target_for(request: RequestHead, route: Route) -> bytes:
     else:
         path = route.upstream_uri + quote(normalise(request.path)[len(route.prefix) :]).encode()
     return path + b"?" + request.query if request.query else path
+
+
+def _host_line(scope: Scope) -> bytes:
+    host = scope.request.host
+    return b"Host: %b\r\n" % host if host else b""
 
 
 def _plain(name: bytes) -> bool:

@@ -61,11 +61,11 @@ def test_max_fails_zero_switches_accounting_off() -> None:
 def test_the_only_server_is_never_unavailable() -> None:
     group = group_of(1, max_fails=1)
     for _ in range(3):
-        turn = group.turn(RetryPolicy())
+        turn = group.turn()
         peer = group.select(turn, 100)
         assert peer is group.peers[0]
         group.release(turn, peer, 100, failed=True)
-        assert turn.tries == 0
+        assert group.tries_left(turn, RetryPolicy()) == 0
 
 
 def test_unavail_and_unhealthy_are_told_apart() -> None:
@@ -75,7 +75,7 @@ def test_unavail_and_unhealthy_are_told_apart() -> None:
     passive.release(100, failed=True)
     group.judge(active, Verdict.UNHEALTHY, 100)
     assert (passive.state(101), active.state(101)) == (State.UNAVAIL, State.UNHEALTHY)
-    assert group.select(group.turn(RetryPolicy()), 101) is None
+    assert group.select(group.turn(), 101) is None
 
 
 def test_a_verdict_flips_only_after_enough_results_in_a_row() -> None:
@@ -106,7 +106,7 @@ def test_the_ejection_cap_bounds_how_many_are_out(percent: int, out: int) -> Non
 def test_the_ejection_cap_holds_for_passive_checks_too() -> None:
     group = group_of(4, Guards(max_ejected=25), max_fails=1)
     for _ in range(4):
-        turn = group.turn(RetryPolicy())
+        turn = group.turn()
         while (peer := group.select(turn, 100)) is not None:
             group.release(turn, peer, 100, failed=True)
     assert sum(peer.unavailable(100) for peer in group.peers) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.chunked import ChunkedScanner, chunk
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.request import HeadLimits, RequestHead, find_head, parse_request
+from services.balancer.wire.request import HeadLimits, RequestHead, RequestParser, find_head
 from services.balancer.wire.response import Framing, ResponseHead, parse_response
 
 LIMITS = HeadLimits()
@@ -18,7 +18,7 @@ LIMITS = HeadLimits()
 def parse(text: bytes) -> RequestHead:
     size = find_head(text, LIMITS)
     assert size, "incomplete"
-    return parse_request(text[:size], LIMITS)
+    return RequestParser(LIMITS).parse(text[:size])
 
 
 def with_lines(*lines: bytes, first: bytes = b"POST /x HTTP/1.1") -> bytes:

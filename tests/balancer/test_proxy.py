@@ -403,7 +403,7 @@ async def test_requests_wait_in_the_queue_for_a_free_slot(upstream: Start) -> No
         clients[0].send(request("GET", "/"))
         await eventually(lambda: server.heads)
         clients[1].send(request("GET", "/"))
-        await eventually(lambda: balancer.balancer.engine.pools["app"].queued == 1)
+        await eventually(lambda: balancer.balancer.engine.pools["app"].waiting)
         assert (await clients[2].get()).status == 502
         server.release.set()
         assert [(await client.answer()).status for client in clients[:2]] == [200, 200]

@@ -6,7 +6,6 @@ import pytest
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer, PeerSettings
-from services.balancer.core.retry import RetryPolicy
 from services.balancer.core.selection import Turn
 
 
@@ -24,7 +23,7 @@ def picks(group: Group, count: int, *, held: bool = False, now: int = 1000, key:
     """Names of the peers picked by ``count`` requests, each ended at once unless ``held``."""
     out = ""
     for _ in range(count):
-        turn = group.turn(RetryPolicy(), key)
+        turn = group.turn(key)
         peer = group.select(turn, now)
         out += name(peer)
         if peer is not None and not held:
@@ -60,14 +59,14 @@ def test_a_full_peer_is_skipped_and_all_full_means_none() -> None:
 
 def test_a_request_does_not_try_a_peer_twice() -> None:
     group = group_of(1, 1, 1)
-    turn = group.turn(RetryPolicy())
+    turn = group.turn()
     tried = [name(group.select(turn, 1000)) for _ in range(4)]
     assert sorted(tried) == ["-", "a", "b", "c"]
 
 
 def test_backups_are_asked_only_after_the_primaries() -> None:
     group = group_of(1, 1, backups=1)
-    turn = group.turn(RetryPolicy())
+    turn = group.turn()
     assert [name(group.select(turn, 1000)) for _ in range(4)] == ["a", "b", "c", "-"]
 
 
@@ -90,8 +89,7 @@ def test_consistent_hash_moves_only_keys_of_the_removed_peer() -> None:
 
 def test_hash_falls_back_to_round_robin_when_its_peers_are_out() -> None:
     group = group_of(1, 1, method="hash")
-    for peer in group.peers[:1]:
-        peer.down = True
+    group.peers[0].down = True
     group.refresh()
     assert set(picks(group, 20, key=b"k")) == {"b"}
 
@@ -110,7 +108,7 @@ def test_random_respects_weights() -> None:
 
 def test_weight_lowered_by_a_failure_grows_back_in_ties_only() -> None:
     group = group_of(4, 4, max_fails=4, fail_timeout_s=0)
-    turn = Turn(group.primaries, 2)
+    turn = Turn(group.primaries)
     peer = group.select(turn, 1000)
     assert peer is not None
     group.release(turn, peer, 1000, failed=True)

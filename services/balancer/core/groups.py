@@ -89,6 +89,7 @@ class Group:
         for peer in self.peers:
             condemned = peer.verdict in (Verdict.UNHEALTHY, Verdict.CHECKING) and not self.panic
             peer.excluded = peer.down or peer.draining or condemned
+            peer.look()
             if self.scale != 1 and peer.ramp_from is None:
                 peer.weight = peer.settings.weight * self.scale
 
@@ -133,8 +134,11 @@ class Group:
 
     # The life of one request's turn
 
-    def turn(self, policy: RetryPolicy, key: bytes = b"") -> Turn:
-        return Turn(self.primaries or self.backups, tries_for(policy, self.usable), key)
+    def turn(self, key: bytes = b"") -> Turn:
+        return Turn(self.primaries, key)
+
+    def tries_left(self, turn: Turn, policy: RetryPolicy) -> int:
+        return tries_for(policy, self.usable) - turn.used
 
     def select(self, turn: Turn, now: int) -> Peer | None:
         """The peer for the next attempt, with the attempt accounted; None when none is live."""
@@ -172,9 +176,10 @@ class Group:
             # nginx never considers the only server of a group down, and never retries it.
             peer.conns -= 1
             peer.fails = 0
-            turn.tries = 0
+            peer.look()
+            turn.used = self.usable
             return False
-        turn.tries = max(0, turn.tries - 1)
+        turn.used += 1
         capped = failed and peer.fails + 1 >= peer.max_fails > 0
         if capped and not self._may_eject(peer, now):
             peer.conns -= 1

@@ -53,7 +53,6 @@ class PeerStats:
     """Counters of one peer since the start of the program; bytes are payload and heads as sent on the wire."""
 
     requests: int = 0
-    responses: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0, 0])  # index = status // 100
     codes: dict[int, int] = field(default_factory=dict)
     sent: int = 0
     received: int = 0
@@ -94,6 +93,7 @@ class Peer:
         "settings",
         "stats",
         "verdict",
+        "watched",
         "weight",
     )
 
@@ -110,6 +110,7 @@ class Peer:
         self.current_weight = 0
         self.ramp_from: float | None = None
         self.stats = PeerStats()
+        self.watched = False  # whether eligibility needs a closer look than "yes"
         self.configure(settings)
 
     def configure(self, settings: PeerSettings) -> None:
@@ -121,6 +122,11 @@ class Peer:
         self.max_conns = settings.max_conns
         self.backup = settings.backup
         self.down = settings.down
+        self.look()
+
+    def look(self) -> None:
+        """Keep ``watched`` true to the rest; called after every change of what eligibility reads."""
+        self.watched = self.excluded or self.fails > 0 or self.max_conns > 0
 
     @property
     def address(self) -> str:
@@ -163,11 +169,13 @@ class Peer:
         if self.accessed < self.checked:
             # A success counts only when it began more than fail_timeout after the last failure.
             self.fails = 0
+            self.look()
         return False
 
     def _fail(self, now: int) -> bool:
         was_unavailable = 0 < self.max_fails <= self.fails
         self.fails += 1
+        self.watched = True
         self.accessed = self.checked = now
         if not self.max_fails:
             return False

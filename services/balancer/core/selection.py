@@ -21,18 +21,22 @@ POINTS_PER_WEIGHT = 160
 
 
 class Turn:
-    """One request's way through a group: the tier it is in, what it tried, and its hash key."""
+    """One request's way through a group: the tier it is in, what it tried, and its hash key.
 
-    __slots__ = ("hash", "key", "misses", "peers", "rehash", "tried", "tries")
+    ``used`` counts attempts. The defaults are those of the class because most turns never leave them.
+    """
 
-    def __init__(self, peers: Sequence[Peer], tries: int, key: bytes = b"") -> None:
+    tried = 0
+    used = 0
+    key = b""
+    hash = -1
+    rehash = 0
+    misses = 0
+
+    def __init__(self, peers: Sequence[Peer], key: bytes = b"") -> None:
         self.peers = peers
-        self.tries = tries
-        self.tried = 0
-        self.key = key
-        self.hash = -1
-        self.rehash = 0
-        self.misses = 0
+        if key:
+            self.key = key
 
 
 class Method(Protocol):
@@ -84,22 +88,23 @@ class LeastConn:
     def pick(self, turn: Turn, now: int) -> Peer | None:
         tried = turn.tried
         best: Peer | None = None
-        tied: list[Peer] = []
+        tied: list[Peer] | None = None
         for peer in turn.peers:
-            if not peer.eligible(tried, now):
+            if (tried or peer.watched) and not peer.eligible(tried, now):
                 continue
             if best is None:
                 best = peer
-                tied = [peer]
                 continue
             mine, least = peer.conns * best.weight, best.conns * peer.weight
             if mine < least:
                 best = peer
-                tied = [peer]
+                tied = None
             elif mine == least:
+                if tied is None:
+                    tied = [best]
                 tied.append(peer)
         # Without a tie the round-robin weights stay untouched.
-        return self._round_robin.spin(tied) if len(tied) > 1 else best
+        return best if tied is None else self._round_robin.spin(tied)
 
 
 class IpHash:

@@ -1,7 +1,7 @@
 """Variables in headers, log formats and redirects: ``$host``, ``$remote_addr``, ``$http_…`` and friends.
 
-A template is compiled once. Each variable has a *reach*: what its value depends on. Everything that depends only on the
-request head is filled in when a head is first seen, so that a repeated request costs one join.
+A template is compiled once. Each variable has a *reach*: what its value depends on. What depends only on the fields of a
+request is filled in when such fields are first seen, so that the next request with the same fields costs one join.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from services.balancer.wire.request import RequestHead
 
 
 class Reach(enum.IntEnum):
-    """What a value depends on; the greater includes the lesser."""
+    """What a value depends on, from the request's fields to the moment; the greater includes the lesser."""
 
-    HEAD = 0
-    CONNECTION = 1
-    REQUEST = 2
+    FIELDS = 0
+    LINE = 1
+    CONNECTION = 2
+    REQUEST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Outcome(Protocol):
     def epoch_s(self) -> float: ...
     @property
     def requests_on_connection(self) -> int: ...
-    def tried(self) -> Iterable[Try]: ...
+    def attempts(self) -> Iterable[Try]: ...
     def answer_field(self, name: bytes) -> bytes: ...
 
 
@@ -107,7 +108,7 @@ class Variable:
     """A variable's reader and its reach."""
 
     read: Reader
-    reach: Reach = Reach.HEAD
+    reach: Reach = Reach.FIELDS
     never_empty: bool = False
 
 
@@ -121,13 +122,13 @@ class Template:
         return b"".join([part if isinstance(part, bytes) else part.read(scope) for part in self.parts])
 
     def specialise(self, scope: Scope) -> list[Part]:
-        """Parts with everything filled in that depends on the head alone."""
+        """Parts with everything filled in that depends on the request's fields alone."""
         parts: list[Part] = []
         for part in self.parts:
             if isinstance(part, bytes):
                 parts.append(part)
             else:
-                parts.append(part.read(scope) if part.reach is Reach.HEAD else part.read)
+                parts.append(part.read(scope) if part.reach is Reach.FIELDS else part.read)
         return parts
 
     @property
@@ -137,7 +138,7 @@ class Template:
 
     @property
     def reach(self) -> Reach:
-        return max((part.reach for part in self.parts if isinstance(part, Variable)), default=Reach.HEAD)
+        return max((part.reach for part in self.parts if isinstance(part, Variable)), default=Reach.FIELDS)
 
 
 def join_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
@@ -203,7 +204,7 @@ def _number(value: float) -> bytes:
 
 def _upstream(read: Callable[[Try], str]) -> Variable:
     def joined(scope: Scope) -> bytes:
-        return ", ".join(read(attempt) for attempt in scope.outcome.tried()).encode() or b"-"
+        return ", ".join(read(attempt) for attempt in scope.outcome.attempts()).encode() or b"-"
 
     return Variable(joined, Reach.REQUEST)
 
@@ -249,13 +250,15 @@ def _answer_header(name: str) -> Variable:
 _FAMILIES: dict[str, Callable[[str], Variable]] = {
     "http_": _header,
     "cookie_": _cookie,
-    "arg_": lambda name: Variable(lambda scope: query_argument(scope.request.query, name.encode())),
+    "arg_": lambda name: Variable(lambda scope: query_argument(scope.request.query, name.encode()), Reach.LINE),
     "upstream_http_": _answer_header,
     "sent_http_": _answer_header,
 }
 
-_NEVER_EMPTY = frozenset(("remote_addr", "remote_port", "server_addr", "server_port", "scheme", "connection",
-                         "proxy_add_x_forwarded_for", "msec", "request_id"))  # fmt: skip
+_NEVER_EMPTY = frozenset((
+    "remote_addr", "remote_port", "server_addr", "server_port", "scheme", "connection", "proxy_add_x_forwarded_for",
+    "msec", "request_id", "request_uri", "request_method", "uri", "request",
+))  # fmt: skip
 
 _CONNECTION: dict[str, Reader] = {
     "remote_addr": lambda scope: scope.client.remote_addr,
@@ -272,8 +275,8 @@ _CONNECTION: dict[str, Reader] = {
     "ssl_server_name": lambda scope: scope.client.tls_server_name,
 }
 
-_HEAD: dict[str, Reader] = {
-    "host": _host,
+_LINE: dict[str, Reader] = {
+    "host": _host,  # an absolute target names one, too
     "request_method": lambda scope: scope.request.method,
     "request_uri": lambda scope: scope.request.target,
     "request": _request_line,
@@ -282,6 +285,9 @@ _HEAD: dict[str, Reader] = {
     "args": lambda scope: scope.request.query,
     "query_string": lambda scope: scope.request.query,
     "is_args": lambda scope: b"?" if scope.request.query else b"",
+}
+
+_FIELDS: dict[str, Reader] = {
     "server_protocol": lambda scope: b"HTTP/1.%d" % scope.request.minor,
     "content_length": lambda scope: scope.request.get(b"content-length"),
     "content_type": lambda scope: scope.request.get(b"content-type"),
@@ -303,7 +309,8 @@ _REQUEST: dict[str, Reader] = {
 }
 
 BUILT_IN: dict[str, Variable] = {
-    **{name: Variable(read) for name, read in _HEAD.items()},
+    **{name: Variable(read) for name, read in _FIELDS.items()},
+    **{name: Variable(read, Reach.LINE, name in _NEVER_EMPTY) for name, read in _LINE.items()},
     **{name: Variable(read, Reach.CONNECTION, name in _NEVER_EMPTY) for name, read in _CONNECTION.items()},
     **{name: Variable(read, Reach.REQUEST, name in _NEVER_EMPTY) for name, read in _REQUEST.items()},
     "time_iso8601": _time("%Y-%m-%dT%H:%M:%S+00:00"),

@@ -17,7 +17,7 @@ from services.balancer.plane.timers import NEVER, UNPLACED
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.errors import CONTINUE, error_answer
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.request import find_head, parse_request
+from services.balancer.wire.request import find_head
 
 MAX_PIPELINED = 1 << 16
 LINGER_S = 5.0
@@ -28,6 +28,9 @@ class _Phase(enum.Enum):
     BUSY = "busy"  # a head is coming in, or a request is in progress
     LINGERING = "lingering"  # answered early: reading what the client still sends, so that it can read our answer
     CLOSING = "closing"
+
+
+IDLE, BUSY = _Phase.IDLE, _Phase.BUSY  # attributes of an enum are slow to read
 
 
 class ClientConnection(asyncio.Protocol):
@@ -46,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         "exchange",
         "info",
         "listener",
+        "may_serve",
         "served",
         "slot",
         "stalled",
@@ -57,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         self._prepared = listener.prepared
         self.exchange: Exchange | None = None
         self.served = 0
+        self.may_serve = 0
         self.stalled = False
         self.deadline = NEVER
         self.slot = UNPLACED
@@ -83,13 +88,14 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(503)
             return
         self._transport.set_write_buffer_limits(high=1 << 19)
+        self.may_serve = limits.keepalive_requests if limits.keepalive_s else 0
         engine.wheel.arm(self, limits.header_timeout_s)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is _Phase.IDLE:
+        if self._phase is IDLE:
             prepared = self._prepared.get(data)
             if prepared is not None:
-                self._phase = _Phase.BUSY
+                self._phase = BUSY
                 self.deadline = NEVER
                 self._begin(prepared)
                 return
@@ -193,7 +199,7 @@ class ClientConnection(asyncio.Protocol):
     def _prepare(self, head: bytes) -> Prepared:
         prepared = self._prepared.get(head)
         if prepared is None:
-            request = parse_request(head, self.engine.limits)
+            request = self.listener.parser.parse(head)
             prepared = prepare(self.listener.plan, self.engine.pools, request, self.info)
             if prepared.reusable:
                 self.listener.remember(head, prepared)
@@ -253,8 +259,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def may_stay(self) -> bool:
-        limits = self.engine.client_limits
-        return not self.engine.closing and limits.keepalive_s > 0 and self.served < limits.keepalive_requests
+        return self.served < self.may_serve
 
     def write(self, data: bytes) -> None:
         self._transport.write(data)
@@ -276,11 +281,12 @@ class ClientConnection(asyncio.Protocol):
             self._finish()
             return
         self._body = None
-        self.read_on()
+        if self._held:
+            self.read_on()
         if self._pending:
             self.engine.loop.call_soon(self._receive, b"")
         else:
-            self._phase = _Phase.IDLE
+            self._phase = IDLE
         self.engine.wheel.arm(self, self.engine.client_limits.keepalive_s)
 
     def answer_error(self, status: int) -> None:
@@ -296,7 +302,7 @@ class ClientConnection(asyncio.Protocol):
     def _answer_self(self, prepared: Prepared) -> None:
         keep = prepared.request.keep_alive and not prepared.request.has_body and self.may_stay
         answer, status = own_answer(prepared, self.info, close=not keep)
-        self.engine.totals.statuses[status // 100] += 1
+        self.engine.totals.count(status)
         self.write(answer)
         self.exchange_done(keep=keep)
 
@@ -314,7 +320,7 @@ class ClientConnection(asyncio.Protocol):
     def _refuse(self, status: int) -> None:
         """Answer bytes that are no request we take; nothing after them can be trusted to be one."""
         self.engine.totals.requests += 1
-        self.engine.totals.statuses[status // 100] += 1
+        self.engine.totals.count(status)
         self.write(error_answer(status, close=True))
         self._pending = b""
         self._linger()
@@ -342,7 +348,9 @@ class ClientConnection(asyncio.Protocol):
         self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
         self._transport.close()
 
-    def close_if_idle(self) -> None:
+    def leave_soon(self) -> None:
+        """Close now when idle, else after the request in progress."""
+        self.may_serve = 0
         if self.exchange is None and self._phase in (_Phase.IDLE, _Phase.BUSY):
             self._close()
 

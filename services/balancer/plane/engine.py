@@ -11,19 +11,20 @@ from services.balancer.plane.access_log import AccessLogWriter
 from services.balancer.plane.pool import Pool
 from services.balancer.plane.timers import Wheel
 from services.balancer.site import ListenerPlan, Plan
+from services.balancer.wire.request import HeadLimits, RequestParser
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
     from services.balancer.plane.prepared import Prepared
 
-MAX_PREPARED = 2048
+MAX_PREPARED = 1024
 MAX_PREPARED_HEAD = 2048
 
 
 class Totals:
     """Counters of the whole process."""
 
-    __slots__ = ("accepts", "client_aborts", "no_live", "refused", "requests", "statuses")
+    __slots__ = ("accepts", "client_aborts", "codes", "no_live", "refused", "requests")
 
     def __init__(self) -> None:
         self.accepts = 0
@@ -31,7 +32,10 @@ class Totals:
         self.requests = 0
         self.client_aborts = 0
         self.no_live = 0
-        self.statuses = [0, 0, 0, 0, 0, 0]
+        self.codes: dict[int, int] = {}  # of answers that are not an upstream's; those are counted by peer
+
+    def count(self, status: int) -> None:
+        self.codes[status] = self.codes.get(status, 0) + 1
 
 
 class ListenerState:
@@ -40,14 +44,15 @@ class ListenerState:
     The memory of heads is bounded in number and size and starts anew when full or when the plan changes.
     """
 
-    __slots__ = ("plan", "prepared")
+    __slots__ = ("parser", "plan", "prepared")
 
-    def __init__(self, plan: ListenerPlan) -> None:
-        self.plan = plan
+    def __init__(self, plan: ListenerPlan, limits: HeadLimits) -> None:
         self.prepared: dict[bytes, Prepared] = {}
+        self.replace(plan, limits)
 
-    def replace(self, plan: ListenerPlan) -> None:
+    def replace(self, plan: ListenerPlan, limits: HeadLimits) -> None:
         self.plan = plan
+        self.parser = RequestParser(limits)
         self.prepared.clear()
 
     def remember(self, head: bytes, prepared: Prepared) -> None:
@@ -93,9 +98,9 @@ class Engine:
             del self.listeners[address]
         for address, listener in plan.listeners.items():
             if address in self.listeners:
-                self.listeners[address].replace(listener)
+                self.listeners[address].replace(listener, plan.limits)
             else:
-                self.listeners[address] = ListenerState(listener)
+                self.listeners[address] = ListenerState(listener, plan.limits)
         self._open_access_log(plan)
 
     def _open_access_log(self, plan: Plan) -> None:
@@ -105,10 +110,6 @@ class Engine:
         if before is not None:
             before.close()
 
-    def forget_prepared(self) -> None:
-        for listener in self.listeners.values():
-            listener.prepared.clear()
-
     def groups(self) -> Iterable[Group]:
         return [pool.group for pool in self.pools.values()]
 
@@ -117,7 +118,7 @@ class Engine:
         self.closing = True
         self.client_gone()
         for client in list(self.clients):
-            client.close_if_idle()
+            client.leave_soon()
 
     def client_gone(self) -> None:
         """Called for every client that left: the last one ends the wait of a graceful stop."""

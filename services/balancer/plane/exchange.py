@@ -18,6 +18,7 @@ from services.balancer.plane.prepared import Prepared
 from services.balancer.plane.timers import NEVER, UNPLACED
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
+from services.balancer.wire.request import RequestHead
 from services.balancer.wire.response import Framing, ResponseHead
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SURPLUS_BYTES = 1 << 16  # of a streamed body, kept while no peer is connected
 
 
-class Exchange:
+class Exchange(Turn):
     """Owned by its client connection; driven by it and by one upstream connection at a time.
 
     Rare state has class-level defaults: most requests have no body, one attempt and no tunnel.
@@ -51,6 +52,8 @@ class Exchange:
     streamed = False  # some of it has gone and is not kept
     started = False
     sent = False
+    upgrading = False
+    plain_method = True  # the head of the answer alone says whether a body follows
     body_size = 0
     connect_s: float | None = None
     header_s: float | None = None
@@ -62,21 +65,26 @@ class Exchange:
 
     def __init__(self, client_connection: ClientConnection, prepared: Prepared, pool: Pool) -> None:
         self.connection = client_connection
-        self.engine = pool.engine
+        self.engine = engine = client_connection.engine
         self.prepared = prepared
         self.request = request = prepared.request
         self.route = prepared.route
         self.pool = pool
-        self.upgrading = request.upgrade != b"" and prepared.route.websocket
+        self.quick = prepared.quick
+        self.peers = pool.group.primaries
+        self.started_at = self.attempt_at = engine.time()
+        if not self.quick:
+            self._look_closer(request)
+
+    def _look_closer(self, request: RequestHead) -> None:
+        """What only a request that is not quite ordinary needs."""
+        self.upgrading = request.upgrade != b"" and self.route.websocket
         self.plain_method = not (self.upgrading or request.method == b"HEAD")
-        self.started_at = self.attempt_at = self.engine.time()
-        self.turn: Turn = pool.group.turn(prepared.route.retry, self._key() if pool.keyed else b"")
         if request.has_body:
             self.body_complete = False
             self.kept: list[bytes] = []
-            self.streaming = (request.length or 0) > prepared.route.request_buffer_bytes or (
-                not prepared.route.request_buffer_bytes
-            )
+            limit = self.route.request_buffer_bytes
+            self.streaming = not limit or (request.length or 0) > limit
 
     def _key(self) -> bytes:
         if self.route.hash_key is not None:
@@ -87,15 +95,17 @@ class Exchange:
 
     def start(self) -> None:
         self.started = True
+        if self.pool.keyed:
+            self.key = self._key()
         self.next_peer()
 
     def next_peer(self) -> None:
         """Ask the next peer, or wait in the queue, or give up."""
-        if self.over:
-            return
-        self.engine.wheel.forget(self)
-        self.attempt_at = self.engine.time()
-        peer = self.pool.group.select(self.turn, int(self.attempt_at))
+        if self.slot != UNPLACED:
+            self.engine.wheel.forget(self)
+        if self.used:
+            self.attempt_at = self.engine.time()
+        peer = self.pool.group.select(self, int(self.attempt_at))
         if peer is None:
             if not self.pool.enqueue(self):
                 self.engine.totals.no_live += 1
@@ -124,8 +134,7 @@ class Exchange:
     def _send(self, connection: UpstreamConnection) -> None:
         self.upstream = connection
         self.sent = True
-        parts = self.prepared.head
-        head = b"".join([part if isinstance(part, bytes) else part(self) for part in parts])
+        head = b"".join([part if part.__class__ is bytes else part(self) for part in self.prepared.head])  # type: ignore
         if not self.request.has_body:
             connection.begin(self, head, self.route.read_timeout_s)
             return
@@ -152,22 +161,23 @@ class Exchange:
         self._record(peer, status)
         self._release(peer, failed=counts_as_failure(condition), why=why)
         if reused and condition is Condition.ERROR:
-            self.turn.tries += 1  # the peer may only have closed an idle connection
-        if may_retry(self.route.retry, condition, self._attempt(self.turn.tries)):
+            self.used -= 1  # the peer may only have closed an idle connection
+        if may_retry(self.route.retry, condition, self._attempt(0)):
             peer.stats.retried += 1
             self.next_peer()
         else:
             self._give_up(status)
 
-    def _attempt(self, tries_left: int) -> Attempt:
+    def _attempt(self, unfinished: int) -> Attempt:
         elapsed_s = self.engine.time() - self.started_at
+        tries_left = self.pool.group.tries_left(self, self.route.retry) - unfinished
         return Attempt(self.request.method, self.sent, self.streamed, tries_left, elapsed_s)
 
     def _release(self, peer: Peer, *, failed: bool, why: str = "") -> None:
         if failed:
             peer.stats.failures += 1
             self.engine.warn("upstream failed", upstream=self.pool.group.name, peer=peer.address, reason=why)
-        if self.pool.group.release(self.turn, peer, int(self.engine.time()), failed=failed):
+        if self.pool.group.release(self, peer, int(self.engine.time()), failed=failed):
             self.engine.warn("upstream temporarily disabled", upstream=self.pool.group.name, peer=peer.address)
         self.pool.slot_freed()
 
@@ -177,6 +187,7 @@ class Exchange:
         self.connect_s = self.header_s = None
 
     def _give_up(self, status: int) -> None:
+        self.engine.totals.count(status)
         self._end(status)
         self.connection.answer_error(status)
 
@@ -260,7 +271,7 @@ class Exchange:
         condition = BY_STATUS.get(head.status)
         if condition is None or not self.route.retry.conditions & condition:
             return True
-        if not may_retry(self.route.retry, condition, self._attempt(self.turn.tries - 1)):
+        if not may_retry(self.route.retry, condition, self._attempt(1)):
             return True
         self.attempt_failed(condition, f"answered {head.status}")
         return False
@@ -297,6 +308,41 @@ class Exchange:
             self.upstream.write(data)
             self.upstream.expect_within(self.route.read_timeout_s)
 
+    def finish_at_once(self, connection: UpstreamConnection, head: ResponseHead, data: bytes, size: int) -> None:
+        """The common case in one step: an ordinary answer that came whole, for a client that stays.
+
+        Does what ``answer`` and ``finished`` do together; their general ways are for everything else.
+        """
+        peer, client, pool = self.peer, self.connection, self.pool
+        if peer is None or client.served >= client.may_serve:
+            connection.exchange = self
+            self.quick = False
+            connection.data_received(data)
+            return
+        self.status = status = head.status
+        client.write(data if head.verbatim else head.plain + data[size:])
+        stats, took_s = peer.stats, self.engine.time() - self.attempt_at
+        stats.codes[status] = stats.codes.get(status, 0) + 1
+        stats.header_time_s += (took_s - stats.header_time_s) / 10
+        stats.response_time_s += (took_s - stats.response_time_s) / 10
+        if peer.watched or pool.group.single:
+            self._release(peer, failed=False)
+        else:
+            peer.conns -= 1
+        if self.engine.access_log is not None:
+            self.answer_head, self.header_s, self.body_bytes = head, took_s, len(data) - size
+            self.upstream = connection
+            self._end(status)
+        self.over = True
+        self.upstream = self.peer = None
+        if client.stalled:
+            connection.close()
+        else:
+            pool.put(connection)
+        if pool.waiting:
+            pool.slot_freed()
+        client.exchange_done(keep=True)
+
     def finished(self, *, reusable: bool) -> None:
         """The answer is complete."""
         connection, peer = self.upstream, self.peer
@@ -317,7 +363,6 @@ class Exchange:
 
     def _account(self, peer: Peer) -> None:
         stats = peer.stats
-        stats.responses[self.status // 100 if self.status < 600 else 5] += 1
         stats.codes[self.status] = stats.codes.get(self.status, 0) + 1
         if self.header_s is not None:
             stats.header_time_s += (self.header_s - stats.header_time_s) / 10
@@ -336,6 +381,8 @@ class Exchange:
             return
         self._drop_upstream()
         self.engine.totals.client_aborts += 1
+        if not self.answered:
+            self.engine.totals.count(499)
         self._end(self.status if self.answered else 499)
 
     def _drop_upstream(self) -> None:
@@ -356,8 +403,6 @@ class Exchange:
         self.status = status
         if self.slot != UNPLACED:
             self.engine.wheel.forget(self)
-        totals = self.engine.totals
-        totals.statuses[status // 100 if status < 600 else 5] += 1
         if self.engine.access_log is not None:
             self.engine.access_log.write(self)
 
@@ -397,7 +442,7 @@ class Exchange:
     def requests_on_connection(self) -> int:
         return self.connection.served
 
-    def tried(self) -> Iterable[Try]:
+    def attempts(self) -> Iterable[Try]:
         if self.peer is None:
             return self.failures
         total_s = self.engine.time() - self.attempt_at

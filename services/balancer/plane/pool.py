@@ -26,24 +26,29 @@ class Pool:
     def __init__(self, engine: Engine, group: Group) -> None:
         self.engine = engine
         self.group = group
-        self.keyed = _keyed(group.settings)
+        self._adopt(group.settings)
         self.heads: dict[bytes, ResponseHead] = {}
         self._idle: dict[int, list[UpstreamConnection]] = {}
-        self._order: dict[UpstreamConnection, None] = {}
+        self.idle = 0
         self._connecting: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Exchange] = deque()
+        self.waiting: deque[Exchange] = deque()
 
     def configure(self, settings: GroupSettings) -> None:
         """Take new settings; connections to peers that are gone are closed."""
         self.group.configure(settings)
-        self.keyed = _keyed(settings)
+        self._adopt(settings)
         self.close_gone()
+
+    def _adopt(self, settings: GroupSettings) -> None:
+        self.keyed = _keyed(settings)
+        self.keepalive = settings.keepalive
 
     def close_gone(self) -> None:
         present = {peer.id for peer in self.group.peers}
-        for connection in [connection for connection in self._order if connection.peer.id not in present]:
-            self.discard(connection)
-            connection.close()
+        for peer_id in [peer_id for peer_id in self._idle if peer_id not in present]:
+            for connection in list(self._idle.pop(peer_id)):
+                self.discard(connection)
+                connection.close()
 
     def remember(self, raw: bytes, head: ResponseHead) -> None:
         if len(raw) <= MAX_REMEMBERED_HEAD:
@@ -53,41 +58,49 @@ class Pool:
 
     # Idle connections
 
+    def idle_of(self, peer: Peer) -> list[UpstreamConnection]:
+        """The list where a peer's idle connections rest; each of them knows it as its ``home``."""
+        return self._idle.setdefault(peer.id, [])
+
     def take(self, peer: Peer) -> UpstreamConnection | None:
         idle = self._idle.get(peer.id)
         if not idle:
             return None
-        connection = idle.pop()
-        del self._order[connection]
-        return connection
+        self.idle -= 1
+        return idle.pop()
 
     def put(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose answer is complete, or close it when it is worn or there are too many."""
-        keep = self.group.settings.keepalive
-        worn = connection.requests >= keep.requests or self.engine.wheel.now - connection.born >= keep.life_s
-        if worn or not keep.connections or self.engine.closing:
+        keep, wheel = self.keepalive, self.engine.wheel
+        if connection.requests >= keep.requests or wheel.now >= connection.retires_at or self.engine.closing:
             connection.close()
             return
-        if len(self._order) >= keep.connections:
-            oldest = next(iter(self._order))
-            self.discard(oldest)
-            oldest.close()
-        self._idle.setdefault(connection.peer.id, []).append(connection)
-        self._order[connection] = None
-        self.engine.wheel.arm(connection, keep.idle_s)
+        if self.idle >= keep.connections and not self._make_room():
+            connection.close()
+            return
+        self.idle += 1
+        connection.home.append(connection)
+        connection.idle_since = wheel.now
+        wheel.arm(connection, keep.idle_s)
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle longest; false when there is none."""
+        eldest = [idle[0] for idle in self._idle.values() if idle]
+        if not eldest:
+            return False
+        oldest = min(eldest, key=lambda connection: connection.idle_since)
+        self.discard(oldest)
+        oldest.close()
+        return True
 
     def discard(self, connection: UpstreamConnection) -> None:
         """Forget an idle connection (it closed, or is about to)."""
-        if connection in self._order:
-            del self._order[connection]
-            self._idle[connection.peer.id].remove(connection)
-
-    @property
-    def idle(self) -> int:
-        return len(self._order)
+        if connection in connection.home:
+            connection.home.remove(connection)
+            self.idle -= 1
 
     def close_idle(self) -> None:
-        for connection in list(self._order):
+        for connection in [connection for idle in self._idle.values() for connection in idle]:
             self.discard(connection)
             connection.close()
         for task in self._connecting:
@@ -124,23 +137,19 @@ class Pool:
     def enqueue(self, exchange: Exchange) -> bool:
         """Let a request wait for a free slot; false when there is no queue, no point or no room."""
         settings = self.group.settings
-        if len(self._waiting) >= settings.queue or not self.group.full():
+        if len(self.waiting) >= settings.queue or not self.group.full():
             return False
-        self._waiting.append(exchange)
+        self.waiting.append(exchange)
         self.engine.wheel.arm(exchange, settings.queue_timeout_s)
         return True
 
     def leave_queue(self, exchange: Exchange) -> None:
-        if exchange in self._waiting:
-            self._waiting.remove(exchange)
+        if exchange in self.waiting:
+            self.waiting.remove(exchange)
 
     def slot_freed(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().next_peer()
-
-    @property
-    def queued(self) -> int:
-        return len(self._waiting)
+        if self.waiting:
+            self.waiting.popleft().next_peer()
 
 
 def _keyed(settings: GroupSettings) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from services.balancer.compose import compose_head, framing_lines
+from services.balancer.compose import compose_fields, framing_lines, target_for
 from services.balancer.core.paths import BadPath, normalise
-from services.balancer.core.variables import Client, Names, Outcome, Part, join_parts
+from services.balancer.core.variables import Client, Names, Part, join_parts
 from services.balancer.site import ListenerPlan, Route
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import RequestHead
@@ -16,15 +16,24 @@ if TYPE_CHECKING:
     from services.balancer.plane.pool import Pool
 
 
-@dataclass(slots=True, eq=False)
 class Prepared:
-    """``head`` is complete when the request has no body; ``pool`` is None when the balancer answers itself."""
+    """A request made ready. ``pool`` is None when the balancer answers itself.
 
-    request: RequestHead
-    route: Route
-    pool: Pool | None
-    head: tuple[Part, ...]
-    reusable: bool
+    ``head`` is the upstream's head up to the lines that frame a body, or to its end when there is none.
+    ``reusable``: the next request with the same bytes may use it. ``quick``: nothing but an ordinary answer has to be
+    passed on unchanged.
+    """
+
+    __slots__ = ("head", "pool", "quick", "request", "reusable", "route")
+
+    def __init__(self, request: RequestHead, route: Route, pool: Pool | None, head: tuple[Part, ...]) -> None:
+        self.request = request
+        self.route = route
+        self.pool = pool
+        self.head = head
+        self.reusable = pool is not None and not (request.has_body or request.expects)
+        plain = request.minor == 1 and request.keep_alive and not request.upgrade and request.method != b"HEAD"
+        self.quick = self.reusable and plain and not route.edits_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +64,17 @@ def prepare(plan: ListenerPlan, pools: dict[str, Pool], request: RequestHead, cl
         raise FramingError("request body too large", 413)
     pool = pools.get(route.group)
     if pool is None:
-        return Prepared(request, route, None, (), reusable=False)
+        return Prepared(request, route, None, ())
+    fields = request.block.memo.get(route)
+    if fields is None:
+        fields = _fields(pool, request, route, client)
+        request.block.memo[route] = fields
+    first, *more = fields
+    line = b"%b %b HTTP/1.%d\r\n" % (request.method, target_for(request, route), route.minor)
+    return Prepared(request, route, pool, (line + first, *more) if isinstance(first, bytes) else (line, *fields))
+
+
+def _fields(pool: Pool, request: RequestHead, route: Route, client: Client) -> tuple[Part, ...]:
     scope = _Early(request, client, route.names)
-    head = compose_head(scope, route, keep_alive=pool.group.settings.keepalive.connections > 0)
-    if not request.has_body:
-        head = join_parts([*head, framing_lines(request, request.length)])
-    return Prepared(request, route, pool, head, reusable=not (request.has_body or request.expects))
-
-
-__all__ = ["Outcome", "Prepared", "prepare"]
+    fields = compose_fields(scope, route, keep_alive=pool.group.settings.keepalive.connections > 0)
+    return fields if request.has_body else join_parts([*fields, framing_lines(request, request.length)])

@@ -15,7 +15,11 @@ UNPLACED = 1 << 62
 
 
 class Timed(Protocol):
-    """Something with a deadline. ``slot`` belongs to the wheel; begin with UNPLACED."""
+    """Something with a deadline. ``slot`` belongs to the wheel; begin with UNPLACED.
+
+    Where every nanosecond counts, a deadline may be moved by plain assignment as long as ``slot`` is not UNPLACED and the
+    new deadline is not earlier than the one last armed.
+    """
 
     deadline: float
     slot: int

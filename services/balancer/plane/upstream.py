@@ -20,22 +20,30 @@ if TYPE_CHECKING:
 _UNCONNECTED = asyncio.Transport()  # its methods do nothing worth calling; replaced by connection_made
 
 
+LENGTH, CHUNKED, NONE, CLOSE = Framing.LENGTH, Framing.CHUNKED, Framing.NONE, Framing.CLOSE
+
+
 class UpstreamConnection(asyncio.Protocol):
     """Carries one exchange at a time. Without one it is idle in its pool, and any byte then means it must go."""
 
     __slots__ = (
         "_framing",
+        "_heads",
         "_left",
         "_partial",
         "_read_timeout_s",
         "_scanner",
+        "_stats",
         "_transport",
-        "born",
+        "_wheel",
         "deadline",
         "exchange",
+        "home",
+        "idle_since",
         "peer",
         "pool",
         "requests",
+        "retires_at",
         "slot",
     )
 
@@ -44,7 +52,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.peer = peer
         self.exchange: Exchange | None = None
         self.requests = 0
-        self.born = pool.engine.wheel.now
+        self.home: list[UpstreamConnection] = pool.idle_of(peer)
+        self.idle_since = 0.0
+        self.retires_at = pool.engine.wheel.now + pool.group.settings.keepalive.life_s
+        self._heads = pool.heads
+        self._stats = peer.stats
+        self._wheel = pool.engine.wheel
         self.deadline = NEVER
         self.slot = UNPLACED
         self._transport = _UNCONNECTED
@@ -65,8 +78,16 @@ class UpstreamConnection(asyncio.Protocol):
             self.pool.discard(self)
             self.close()
             return
-        self.deadline = self.pool.engine.wheel.now + self._read_timeout_s
-        self.peer.stats.received += len(data)
+        self._stats.received += len(data)
+        if exchange.quick and self._framing is None:
+            # The whole of an ordinary answer with a head that was seen before: nothing to parse, nothing to edit.
+            size = data.find(b"\r\n\r\n") + 4
+            head = self._heads.get(data[:size])
+            if head is not None and head.ordinary and head.length == len(data) - size and not self._partial:
+                self.exchange = None
+                exchange.finish_at_once(self, head, data, size)
+                return
+        self.deadline = self._wheel.now + self._read_timeout_s
         if self._framing is None:
             self._on_head(exchange, data)
         else:
@@ -76,13 +97,13 @@ class UpstreamConnection(asyncio.Protocol):
         return False  # closes the transport; connection_lost judges
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.pool.engine.wheel.forget(self)
+        self._wheel.forget(self)
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             self.pool.discard(self)
         elif self._framing is None:
             exchange.attempt_failed(Condition.ERROR, f"closed before the answer: {exc or 'end of stream'}")
-        elif self._framing is Framing.CLOSE and exc is None:
+        elif self._framing is CLOSE and exc is None:
             exchange.finished(reusable=False)
         else:
             exchange.broken_off(f"closed inside the answer: {exc or 'end of stream'}")
@@ -113,16 +134,17 @@ class UpstreamConnection(asyncio.Protocol):
         self.requests += 1
         self._framing = None
         self._read_timeout_s = read_timeout_s
-        self.pool.engine.wheel.arm(self, read_timeout_s)
-        self.write(head)
+        self._wheel.arm(self, read_timeout_s)
+        self._stats.sent += len(head)
+        self._transport.write(head)
 
     def write(self, data: bytes) -> None:
-        self.peer.stats.sent += len(data)
+        self._stats.sent += len(data)
         self._transport.write(data)
 
     def expect_within(self, delay_s: float) -> None:
         self._read_timeout_s = delay_s
-        self.pool.engine.wheel.arm(self, delay_s)
+        self._wheel.arm(self, delay_s)
 
     def pause(self) -> None:
         """Stop reading: the client cannot take more. The silence is ours, so no deadline runs."""
@@ -131,18 +153,19 @@ class UpstreamConnection(asyncio.Protocol):
 
     def resume(self) -> None:
         self._transport.resume_reading()
-        self.pool.engine.wheel.arm(self, self._read_timeout_s)
+        self._wheel.arm(self, self._read_timeout_s)
 
     def detach(self) -> None:
         """The exchange is over with this connection."""
         self.exchange = None
+        self._framing = None
         self._partial = b""
         self._scanner = None
 
     def close(self) -> None:
         """Close now; bytes that are not sent yet are dropped."""
         self.exchange = None
-        self.pool.engine.wheel.forget(self)
+        self._wheel.forget(self)
         if self._transport is _UNCONNECTED:  # given up while connecting
             return
         if self._transport.get_write_buffer_size():
@@ -190,19 +213,19 @@ class UpstreamConnection(asyncio.Protocol):
         framing = head.framing
         first = len(data) - size
         whole = False
-        if framing is Framing.LENGTH:
+        if framing is LENGTH:
             self._left = head.length - first
             whole = self._left <= 0
-        elif framing is Framing.NONE:
+        elif framing is NONE:
             self._left = -first
             whole = True
-        elif framing is Framing.CHUNKED:
+        elif framing is CHUNKED:
             self._scanner = ChunkedScanner()
             self._left = 0
         if not exchange.accepts(head, whole=whole):
             return
         self._framing = framing
-        if framing is Framing.CHUNKED:
+        if framing is CHUNKED:
             exchange.answer(head, data[:size])
             self._on_chunks(exchange, data[size:])
             return
@@ -213,7 +236,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _on_body(self, exchange: Exchange, data: bytes) -> None:
         framing = self._framing
-        if framing is Framing.LENGTH:
+        if framing is LENGTH:
             self._left -= len(data)
             if self._left > 0:
                 exchange.relay(data)
@@ -222,7 +245,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.relay(data[: self._left] if surplus else data)
             if self.exchange is exchange:
                 exchange.finished(reusable=exchange.upstream_stays and not surplus)
-        elif framing is Framing.CHUNKED:
+        elif framing is CHUNKED:
             self._on_chunks(exchange, data)
         else:
             exchange.relay(data)

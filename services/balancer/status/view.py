@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -95,7 +96,7 @@ def status_view(engine: Engine, started_at: float, ports: dict[str, int]) -> Sta
             accepted=totals.accepts, active=busy, idle=len(engine.clients) - busy, refused=totals.refused
         ),
         requests=totals.requests,
-        statuses=by_class(totals.statuses),
+        statuses=by_class([totals.codes, *(peer.stats.codes for group in engine.groups() for peer in group.peers)]),
         client_aborts=totals.client_aborts,
         no_live=totals.no_live,
         listeners=ports,
@@ -108,7 +109,7 @@ def _group(pool: Pool, now: float) -> GroupView:
     return GroupView(
         method=group.settings.method,
         panic=group.panic,
-        queued=pool.queued,
+        queued=len(pool.waiting),
         idle_connections=pool.idle,
         peers=[peer_view(group, peer, now) for peer in group.peers],
     )
@@ -134,7 +135,7 @@ def peer_view(group: Group, peer: Peer, now: float) -> PeerView:
         active=peer.conns,
         max_conns=peer.max_conns,
         requests=stats.requests,
-        responses=by_class(stats.responses),
+        responses=by_class([stats.codes]),
         codes={str(code): count for code, count in sorted(stats.codes.items())},
         sent=stats.sent,
         received=stats.received,
@@ -149,5 +150,10 @@ def peer_view(group: Group, peer: Peer, now: float) -> PeerView:
     )
 
 
-def by_class(counts: list[int]) -> dict[str, int]:
-    return {f"{index}xx": count for index, count in enumerate(counts) if index}
+def by_class(counted: Iterable[dict[int, int]]) -> dict[str, int]:
+    """Sums by hundreds, 1xx to 5xx; anything above counts as 5xx."""
+    classes = dict.fromkeys(("1xx", "2xx", "3xx", "4xx", "5xx"), 0)
+    for codes in counted:
+        for code, count in codes.items():
+            classes[f"{min(code // 100, 5)}xx"] += count
+    return classes

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from services.balancer.wire.fields import (
     CRLF,
@@ -17,6 +20,8 @@ from services.balancer.wire.fields import (
 
 _TARGET_BAD = bytes(range(33)) + b"\x7f"
 _HOST_BAD = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
+MAX_BLOCKS = 1024
+MAX_REMEMBERED_BLOCK = 4096
 _UNIQUE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
 
@@ -29,8 +34,24 @@ class HeadLimits:
     fields: int = 100
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RequestHead:
+class FieldBlock(msgspec.Struct, frozen=True, eq=False):
+    """Everything of a head but method and target: the version and the fields, checked.
+
+    Clients send the same block with every request, so it is parsed once. ``memo`` is room for what others derive from it.
+    """
+
+    minor: int
+    fields: tuple[Field, ...]
+    host: bytes | None
+    length: int | None
+    chunked: bool
+    keep_alive: bool
+    upgrade: bytes
+    expects: bool
+    memo: dict[Any, Any]
+
+
+class RequestHead(msgspec.Struct, frozen=True, eq=False):
     """A request head that passed every check. ``path`` is the target without scheme, authority and query."""
 
     method: bytes
@@ -45,14 +66,12 @@ class RequestHead:
     keep_alive: bool
     upgrade: bytes
     expects: bool
+    has_body: bool
+    block: FieldBlock
 
     def get(self, name: bytes) -> bytes:
         """Value of a field by lower-case name; several are joined by a comma; empty when absent."""
         return b", ".join([value for lower, value, _ in self.fields if lower == name])
-
-    @property
-    def has_body(self) -> bool:
-        return self.chunked or bool(self.length)
 
     @property
     def connection_options(self) -> list[bytes]:
@@ -86,46 +105,90 @@ def _check_limits(head: bytes, limits: HeadLimits) -> None:
         raise FramingError("header line too long", 431)
 
 
-def parse_request(head: bytes, limits: HeadLimits) -> RequestHead:
-    """Parse a complete head (with its empty line); raises FramingError with the status to answer."""
-    lines = split_head(head)
+class RequestParser:
+    """Parses complete heads; remembers the field blocks seen lately, bounded in number and size."""
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self._limits = limits
+        self._blocks: dict[bytes, FieldBlock] = {}
+
+    def parse(self, head: bytes) -> RequestHead:
+        """Parse a complete head (with its empty line); raises FramingError with the status to answer."""
+        end = head.find(CRLF)
+        method, target = _request_line(head[:end])
+        raw = head[end - 8 :]  # from the version on
+        block = self._blocks.get(raw)
+        if block is None:
+            block = self._parse_block(raw)
+        if target[:1] == b"/" and method != b"CONNECT":
+            if block.host is None and block.minor:
+                raise FramingError("no Host")
+            host = block.host or b""
+            path, _, query = target.partition(b"?")
+            if b"#" in path:
+                path = path.partition(b"#")[0]
+        else:
+            authority, path, query = _split_target(method, target)
+            host = _host(block, authority)
+        length, chunked = block.length, block.chunked
+        return RequestHead(
+            method, target, block.minor, block.fields, host, path, query, length, chunked, block.keep_alive,
+            block.upgrade, block.expects, chunked or (length is not None and length > 0), block,
+        )  # fmt: skip
+
+    def _parse_block(self, raw: bytes) -> FieldBlock:
+        block = parse_block(raw, self._limits)
+        if len(raw) <= MAX_REMEMBERED_BLOCK:
+            if len(self._blocks) >= MAX_BLOCKS:
+                self._blocks.clear()
+            self._blocks[raw] = block
+        return block
+
+
+def parse_block(raw: bytes, limits: HeadLimits) -> FieldBlock:
+    """Parse a head from its version on; raises FramingError."""
+    lines = split_head(raw)
     if len(lines) - 1 > limits.fields:
         raise FramingError("too many header lines", 431)
-    method, target, minor = _request_line(lines[0])
+    minor = _minor(lines[0])
     fields = parse_fields(lines[1:])
     unique = _unique_fields(fields)
-    authority, path, query = _split_target(method, target)
-    host = _host(unique.get(b"host"), authority, minor)
+    host = unique.get(b"host")
+    if host and len(host.translate(None, _HOST_BAD)) != len(host):
+        raise FramingError("malformed Host")
     length, chunked = _framing(unique, minor)
     options = [item for name, value, _ in fields if name == b"connection" for item in list_items(value)]
     upgrade = b", ".join([value for name, value, _ in fields if name == b"upgrade"])
-    return RequestHead(
-        method=method,
-        target=target,
+    return FieldBlock(
         minor=minor,
         fields=fields,
         host=host,
-        path=path,
-        query=query,
         length=length,
         chunked=chunked,
         keep_alive=b"close" not in options and (minor == 1 or b"keep-alive" in options),
         upgrade=upgrade if b"upgrade" in options and minor == 1 else b"",
         expects=unique.get(b"expect", b"").lower() == b"100-continue" and minor == 1,
+        memo={},
     )
 
 
-def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
+def _request_line(line: bytes) -> tuple[bytes, bytes]:
     parts = line.split(b" ")
     if len(parts) != 3 or not parts[0] or parts[0].translate(None, TOKEN):
         raise FramingError("malformed request line")
     method, target, version = parts
     if not target or len(target.translate(None, _TARGET_BAD)) != len(target):
         raise FramingError("malformed request target")
+    if len(version) != 8:
+        _minor(version)
+    return method, target
+
+
+def _minor(version: bytes) -> int:
     if version == b"HTTP/1.1":
-        return method, target, 1
+        return 1
     if version == b"HTTP/1.0":
-        return method, target, 0
+        return 0
     if version[:5] == b"HTTP/" and version[5:6].isdigit() and version[5:6] not in (b"0", b"1"):
         raise FramingError("HTTP version not supported", 505)
     raise FramingError("malformed HTTP version")
@@ -161,18 +224,15 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes, by
     return authority, path.partition(b"#")[0], query
 
 
-def _host(field: bytes | None, authority: bytes | None, minor: int) -> bytes:
+def _host(block: FieldBlock, authority: bytes | None) -> bytes:
     """The host asked for; the authority of an absolute target wins over the Host field."""
-    if field is None and minor == 1:
+    if block.host is None and block.minor == 1:
         raise FramingError("no Host")
-    for candidate in (field, authority):
-        if candidate and len(candidate.translate(None, _HOST_BAD)) != len(candidate):
-            raise FramingError("malformed Host")
-    if authority is not None:
-        if not authority:
-            raise FramingError("malformed request target")
-        return authority
-    return field or b""
+    if authority is None:
+        return block.host or b""
+    if not authority or len(authority.translate(None, _HOST_BAD)) != len(authority):
+        raise FramingError("malformed request target")
+    return authority
 
 
 def _framing(unique: dict[bytes, bytes], minor: int) -> tuple[int | None, bool]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+import msgspec
 
 from services.balancer.wire.fields import (
     CRLF,
@@ -31,9 +32,11 @@ class Framing(enum.Enum):
     TUNNEL = "tunnel"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ResponseHead:
-    """An answer's head. ``plain`` is the head as it may go to an HTTP/1.1 client that stays connected."""
+class ResponseHead(msgspec.Struct, frozen=True, eq=False):
+    """An answer's head. ``plain`` is the head as it may go to an HTTP/1.1 client that stays connected.
+
+    ``ordinary``: it has a known length, its connection stays, and no retry rule can apply to it.
+    """
 
     status: int
     reason: bytes
@@ -43,6 +46,7 @@ class ResponseHead:
     keep_alive: bool
     plain: bytes
     verbatim: bool  # ``plain`` is the received head, byte for byte
+    ordinary: bool
 
     def get(self, name: bytes) -> bytes:
         return next((value for lower, value, _ in self.fields if lower == name), b"")
@@ -76,7 +80,8 @@ def parse_response(head: bytes, *, to_head_request: bool, upgrade_asked: bool) -
     kept = [line for name, _, line in fields if name not in hidden]
     verbatim = minor == 1 and len(kept) == len(fields)
     plain = head if verbatim else CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *kept, b"", b""])
-    return ResponseHead(status, reason, fields, framing, length, keep_alive, plain, verbatim)
+    ordinary = keep_alive and framing in (Framing.LENGTH, Framing.NONE) and 200 <= status < 400
+    return ResponseHead(status, reason, fields, framing, length, keep_alive, plain, verbatim, ordinary)
 
 
 def _status_line(line: bytes) -> tuple[int, int, bytes]:
