@@ -50,9 +50,7 @@ def entry(index: int, term: int, packed: bytes) -> Entry:
 def raft_state(hard_state: HardState) -> str:
     """Body of the RAFT_STATE row, exactly as OpenNebula writes it."""
     vote = -1 if hard_state.vote is None else hard_state.vote
-    return (
-        f"<TEMPLATE><TERM><![CDATA[{hard_state.term}]]></TERM><VOTEDFOR><![CDATA[{vote}]]></VOTEDFOR></TEMPLATE>"
-    )
+    return f"<TEMPLATE><TERM><![CDATA[{hard_state.term}]]></TERM><VOTEDFOR><![CDATA[{vote}]]></VOTEDFOR></TEMPLATE>"
 
 
 def hard_state(body: str) -> HardState:

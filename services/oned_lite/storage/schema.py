@@ -111,7 +111,13 @@ UPSTREAM: dict[str, TableSpec] = {
         _plain("group_quotas", Column("group_oid"), BODY),
         _plain("hook_log", Column("hkid"), Column("exeid"), Column("timestamp"), Column("rc"), BODY, key=2),
         _plain(
-            "schedaction_pool", OID, Column("parent_id"), Column("type", Type.NAME), BODY, Column("time"), Column("done")
+            "schedaction_pool",
+            OID,
+            Column("parent_id"),
+            Column("type", Type.NAME),
+            BODY,
+            Column("time"),
+            Column("done"),
         ),
         _plain("cluster_datastore_relation", Column("cid"), OID, key=2),
         _plain("cluster_network_relation", Column("cid"), OID, key=2),

@@ -183,9 +183,7 @@ class _LogFile:
         return self._hard_state(connection), snapshot, entries
 
     def _hard_state(self, connection: sqlite3.Connection) -> HardState:
-        row = connection.execute(
-            "SELECT body FROM system_attributes WHERE name = ?", (logcodec.RAFT_STATE,)
-        ).fetchone()
+        row = connection.execute("SELECT body FROM system_attributes WHERE name = ?", (logcodec.RAFT_STATE,)).fetchone()
         return HardState() if row is None else logcodec.hard_state(row[0])
 
     def write(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
@@ -290,8 +288,7 @@ class _TablesFile:
 _PUT_ENTRY = SQLITE.replace(LOGDB).replace("REPLACE", "INSERT", 1)
 _PUT_RAFT_STATE = "REPLACE INTO system_attributes (name, body) VALUES (?, ?)"
 _PURGE = (
-    "DELETE FROM logdb WHERE log_index IN"
-    " (SELECT log_index FROM logdb WHERE log_index <= ? ORDER BY log_index LIMIT ?)"
+    "DELETE FROM logdb WHERE log_index IN (SELECT log_index FROM logdb WHERE log_index <= ? ORDER BY log_index LIMIT ?)"
 )
 
 

@@ -1,0 +1,130 @@
+"""`oned-lite`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from services.common import logs, runner
+from services.common.settings import Address, SettingsError, load, parse_address
+from services.oned_lite.server.settings import OnedSettings, SqliteSettings
+
+DESCRIPTION = (
+    "The control daemon: OpenNebula 6.8's XML-RPC API, alone or as one of several servers that replicate by Raft."
+)
+
+EPILOG = """\
+alone, for trying things out and for the tests of your tools (user oneadmin, password opennebula):
+
+  oned-lite --solo --listen 127.0.0.1:2633 --data ./oned
+  oned-lite --solo --listen 127.0.0.1:2633 --ephemeral --no-scheduler    # nothing is kept
+  curl -s 127.0.0.1:2633/healthz
+
+as a server of a cluster, from a settings file:
+
+  oned-lite --config oned.yaml --check       # names every problem and stops there
+  oned-lite --config oned.yaml
+
+  listen: 10.0.0.1:2633                      # XML-RPC at /RPC2; GET /healthz, /leader, /metrics
+  data: /var/lib/oned-lite                   # this server's own folder
+  datastores: /var/lib/one/datastores        # the folder all servers share
+  credentials: /etc/one/oneadmin             # one line, oneadmin:password; the same on all servers
+  database: {kind: sqlite}                   # or {kind: mariadb, socket: /run/mysqld/mysqld.sock, user: oneadmin,
+                                             #     password_file: /etc/one/db_password, name: opennebula}
+  cluster:
+    server_id: 0
+    peer_listen: 10.0.0.1:2634
+    servers:                                 # the same list on all servers
+      - {id: 0, name: one, endpoint: "http://10.0.0.1:2633/RPC2", peer: "10.0.0.1:2634"}
+      - {id: 1, name: two, endpoint: "http://10.0.0.2:2633/RPC2", peer: "10.0.0.2:2634"}
+      - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2", peer: "10.0.0.3:2634"}
+  raft: {election_timeout_ms: 1000, heartbeat_ms: 100}
+  scheduler: true
+  log: {level: info, style: text}
+"""
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    if arguments.ephemeral and arguments.data is None:
+        with tempfile.TemporaryDirectory(prefix="oned-lite-") as folder:
+            _run(_solo(arguments, Path(folder)))
+    elif arguments.solo:
+        _run(_solo(arguments, arguments.data))
+    else:
+        _run_configured(arguments.config, check=arguments.check)
+
+
+def _run_configured(path: Path, *, check: bool) -> None:
+    try:
+        settings = load(path, OnedSettings)
+    except SettingsError as error:
+        sys.exit(str(error))
+    if check:
+        print(f"{path}: good")
+    else:
+        _run(settings)
+
+
+def _run(settings: OnedSettings) -> NoReturn:
+    logs.setup("oned-lite", settings.log.level, settings.log.style)
+    runner.run(lambda stop: _serve(settings, stop), service="oned-lite")
+
+
+async def _serve(settings: OnedSettings, stop: asyncio.Event) -> int:
+    from services.oned_lite.server.daemon import serve  # --help and --check need none of it
+
+    return await serve(settings, stop)
+
+
+def _solo(arguments: argparse.Namespace, data: Path) -> OnedSettings:
+    return OnedSettings(
+        listen=arguments.listen,
+        data=data,
+        credentials=arguments.credentials,
+        database=SqliteSettings(ephemeral=arguments.ephemeral),
+        scheduler=arguments.scheduler,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="oned-lite",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
+    how.add_argument("--solo", action="store_true", help="one server alone, from the options below")
+    parser.add_argument("--check", action="store_true", help="with --config: name every problem and stop there")
+    solo = parser.add_argument_group("with --solo")
+    solo.add_argument(
+        "--listen",
+        type=_address,
+        default=Address("127.0.0.1", 2633),
+        metavar="HOST:PORT",
+        help="default 127.0.0.1:2633",
+    )
+    solo.add_argument("--data", type=Path, metavar="DIR", help="database and files; created where it is missing")
+    solo.add_argument("--ephemeral", action="store_true", help="keep the database in memory; --data is then optional")
+    solo.add_argument(
+        "--no-scheduler", dest="scheduler", action="store_false", help="leave pending VMs to one.vm.deploy"
+    )
+    solo.add_argument("--credentials", type=Path, metavar="FILE", help="one line, USER:PASSWORD, of the first user")
+    return parser
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

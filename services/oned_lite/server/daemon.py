@@ -1,0 +1,201 @@
+"""A whole daemon: database, node, links to peers and HTTP, from settings to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.common import logs
+from services.common.settings import Address, SettingsError, read_secret
+from services.oned_lite.api.catalogue import METHODS, TABLES
+from services.oned_lite.api.configuration import default_configuration
+from services.oned_lite.drivers.registry import local_drivers
+from services.oned_lite.model.zone import ZoneServer
+from services.oned_lite.node.settings import NodeSettings
+from services.oned_lite.raft.types import RaftConfig
+from services.oned_lite.storage.port import Storage, StorageError
+from services.oned_lite.storage.sqlite import SqliteStorage
+
+from .calls import Api
+from .engine import Engine, Fatal
+from .http import HttpLimits
+from .listener import HttpServer, open_socket
+from .pages import pages
+from .settings import MariadbSettings, OnedSettings
+
+log = logs.get("oned")
+DEFAULT_CREDENTIALS = "oneadmin:opennebula"
+ANSWERS_GRACE_S = 1.0
+MEGABYTE = 1 << 20
+
+
+class CannotStart(Exception):
+    """One clear line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Of the first user."""
+
+    user: str
+    password: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.user}:{self.password}"
+
+
+def read_credentials(path: Path | None) -> Credentials:
+    """Raises CannotStart."""
+    try:
+        text = DEFAULT_CREDENTIALS if path is None else read_secret(path)
+    except SettingsError as error:
+        raise CannotStart(str(error)) from error
+    user, colon, password = text.strip().partition(":")
+    if not (user and colon and password):
+        raise CannotStart(f"{path}: expected one line, USER:PASSWORD")
+    return Credentials(user, password)
+
+
+async def serve(settings: OnedSettings, stop: asyncio.Event) -> int:
+    """Runs until `stop`; the process's exit code."""
+    try:
+        credentials = read_credentials(settings.credentials)
+        with DataFolder(settings.data):
+            return await _serve(settings, credentials, stop)
+    except CannotStart as error:
+        log.error("cannot start", reason=str(error))
+    except StorageError as error:
+        log.error("cannot start: the database", reason=str(error))
+    return 1
+
+
+async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio.Event) -> int:
+    listening = _listen("listen", settings.listen)
+    peer_socket = None if settings.cluster is None else _listen("cluster.peer_listen", settings.cluster.peer_listen)
+    engine = _engine(settings, credentials, Address(settings.listen.host, listening.getsockname()[1]))
+    background: list[asyncio.Task[None]] = []
+    try:
+        await engine.load()
+        http = HttpServer(listening, _http_limits(settings))
+        api = Api(METHODS, engine, pages(engine, _zone_servers(settings), lambda: http.connections))
+        background.append(asyncio.create_task(http.run(api)))
+        if settings.cluster is not None and peer_socket is not None:
+            background.append(asyncio.create_task(_links(settings, credentials, engine, peer_socket)))
+        log.info("serving", listen=f"{settings.listen.host}:{listening.getsockname()[1]}", pid=os.getpid())
+        await engine.run(stop)
+        await http.stop(ANSWERS_GRACE_S)
+    except Fatal as fatal:
+        log.critical("stopping at once: this server's state cannot be trusted", reason=str(fatal))
+        return 1
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await engine.close()
+        listening.close()
+    log.info("stopped")
+    return 0
+
+
+def _listen(key: str, address: Address) -> socket.socket:
+    try:
+        return open_socket(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CannotStart(f"{key}: cannot listen on {address}: {reason}; is another server running there?") from error
+
+
+def _engine(settings: OnedSettings, credentials: Credentials, address: Address) -> Engine:
+    datastores = settings.datastores or settings.data / "datastores"
+    conf = default_configuration(datastore_location=datastores.absolute(), port=address.port)
+    cluster = settings.cluster
+    node = NodeSettings(
+        raft=RaftConfig(
+            server_id=0 if cluster is None else cluster.server_id,
+            election_timeout_ms=settings.raft.election_timeout_ms,
+            heartbeat_ms=settings.raft.heartbeat_ms,
+        ),
+        servers=tuple(_zone_servers(settings).values()),
+        scheduler=settings.scheduler,
+        admin=credentials.user,
+        password=credentials.password,
+    )
+    return Engine(node, conf, _storage(settings), local_drivers(conf, settings.data.absolute()))
+
+
+def _zone_servers(settings: OnedSettings) -> dict[int, ZoneServer]:
+    servers = () if settings.cluster is None else settings.cluster.servers
+    return {server.id: ZoneServer(server.id, server.name, server.endpoint) for server in servers}
+
+
+def _storage(settings: OnedSettings) -> Storage:
+    database = settings.database
+    if not isinstance(database, MariadbSettings):
+        return SqliteStorage(TABLES, None if database.ephemeral else settings.data)
+    from services.oned_lite.storage.mariadb import MariadbStorage  # only where it is used
+    from services.oned_lite.storage.mariadb_link import Server
+
+    try:
+        password = "" if database.password_file is None else read_secret(database.password_file)
+    except SettingsError as error:
+        raise CannotStart(str(error)) from error
+    server = Server(
+        user=database.user,
+        password=password,
+        name=database.name,
+        socket=str(database.socket or ""),
+        host=database.host,
+        port=database.port,
+    )
+    return MariadbStorage(TABLES, server)
+
+
+def _http_limits(settings: OnedSettings) -> HttpLimits:
+    return HttpLimits(
+        connections=settings.http.connections,
+        body=settings.http.body_mb * MEGABYTE,
+        bodies_total=settings.http.bodies_mb * MEGABYTE,
+    )
+
+
+async def _links(settings: OnedSettings, credentials: Credentials, engine: Engine, listening: socket.socket) -> None:
+    from .handshake import link_key
+    from .peers import PeerLinks
+
+    assert settings.cluster is not None
+    addresses = {server.id: server.peer for server in settings.cluster.servers}
+    key = await asyncio.to_thread(link_key, credentials.text)
+    engine.links = links = PeerLinks(settings.cluster.server_id, addresses, key, engine)
+    await links.run(listening)
+
+
+class DataFolder:
+    """The server's own folder, created where it is missing, and locked against a second server."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = -1
+
+    def __enter__(self) -> DataFolder:
+        """Raises CannotStart."""
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self._path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise CannotStart(f"data: cannot write to {self._path}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise CannotStart(f"data: {self._path} is in use by another oned-lite") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            os.close(self._lock)

@@ -1,0 +1,352 @@
+"""The loop that owns the node: gives it events one by one and carries out what it asks for.
+
+A database that fails takes this server's vote and leadership away, not its readers: the node stays and answers from
+memory, and as soon as the database can be read again a new node takes its place, from what really is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+import msgspec
+
+from services.common import logs
+from services.common.xmlrpc import I8, FaultCode, Value, encode_fault, encode_response
+from services.oned_lite.drivers.registry import Drivers
+from services.oned_lite.lifecycle.work import WorkResult
+from services.oned_lite.model.configuration import Configuration
+from services.oned_lite.model.errors import ErrorCode
+from services.oned_lite.node.clock import Moment
+from services.oned_lite.node.durable import Loaded
+from services.oned_lite.node.effects import Effects, RoleChanged
+from services.oned_lite.node.node import Node, NodeStatus
+from services.oned_lite.node.settings import NodeSettings
+from services.oned_lite.raft.types import BrokenInvariant
+from services.oned_lite.storage.port import Storage, StorageError
+
+from .calls import Answered
+from .clock import moment, now_ms
+from .log_writer import LogWriter
+from .table_writer import TableWriter
+from .work_runner import WorkRunner
+
+log = logs.get("oned")
+TICK_S = 0.02
+EVENTS_PER_TURN = 256
+"""Events after which effects are carried out and others get their turn."""
+WAITING_FRAMES_MAX = 1024
+"""Unread frames at which peers are no longer read from."""
+RECOVERY_PAUSE_S = 1.0
+TABLES_GRACE_S = 1.0
+
+Event = Callable[[Node, Moment], None]
+
+
+class Fatal(Exception):
+    """The node found its own state to be wrong. The process must end."""
+
+
+class Sender(Protocol):
+    """Where frames for other servers go."""
+
+    def send(self, peer: int, data: bytes) -> None:
+        """Sends, or drops where there is no link."""
+        ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the process has done so far."""
+
+    calls: dict[str, int] = field(default_factory=dict)
+    replies: int = 0
+    turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    method: str
+    answered: Answered
+
+
+class Engine:
+    """`run` is the one task that touches the node."""
+
+    def __init__(self, settings: NodeSettings, conf: Configuration, storage: Storage, drivers: Drivers) -> None:
+        self._settings = settings
+        self._conf = conf
+        self._storage = storage
+        self._clients: dict[int, _Client] = {}
+        self._last_request = 0
+        self._events: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._connected: set[int] = set()
+        self._works = WorkRunner(drivers, self._work_finished)
+        self._writers: list[asyncio.Task[None]] = []
+        self._node: Node | None = None
+        self._log_writer: LogWriter | None = None
+        self._table_writer: TableWriter | None = None
+        self._stopping = False
+        self.links: Sender | None = None
+        self.role: RoleChanged | None = None
+        self.counters = Counters()
+        self.storage_problem = ""
+
+    # ------------------------------------------------------------------ the outside
+    def call(self, method: str, arguments: list[Value], answered: Answered) -> Callable[[], None]:
+        """`calls.Backend`."""
+        self._last_request += 1
+        number = self._last_request
+        self._clients[number] = _Client(method, answered)
+        self._post(lambda node, now: self._request(node, number, method, arguments, now))
+        return partial(self._drop, number)
+
+    def peer_connected(self, peer: int) -> None:
+        self._connected.add(peer)
+        self._post(lambda node, now: node.peer_connected(peer, now))
+
+    def peer_disconnected(self, peer: int) -> None:
+        self._connected.discard(peer)
+        self._post(lambda node, now: node.peer_disconnected(peer, now))
+
+    async def frame_received(self, peer: int, data: bytes) -> None:
+        while len(self._events) >= WAITING_FRAMES_MAX:
+            self._room.clear()
+            await self._room.wait()
+        self._post(lambda node, now: self._frame(node, peer, data, now))
+
+    def status(self) -> NodeStatus | None:
+        """None before the database is read."""
+        return None if self._node is None else self._node.status()
+
+    def backlog(self) -> dict[str, int]:
+        """What waits to be done, for metrics."""
+        return {
+            "events": len(self._events),
+            "requests": len(self._clients),
+            "log_writes": self._log_writer.backlog if self._log_writer else 0,
+            "table_rows": self._table_writer.backlog if self._table_writer else 0,
+            "driver_actions": len(self._works),
+        }
+
+    def commits(self) -> tuple[int, int]:
+        """Durable commits of the log and entries in them, since the database was last opened."""
+        return (self._log_writer.commits, self._log_writer.entries) if self._log_writer else (0, 0)
+
+    async def load(self) -> None:
+        """Reads the database. Raises StorageError."""
+        self._begin(await self._storage.load())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set and the node has handed over what it leads. Raises Fatal."""
+        ticking = asyncio.create_task(self._tick())
+        stopping = asyncio.create_task(self._stop_on(stop))
+        try:
+            while not (self._stopping and self._the_node.stopped(now_ms())):
+                await self._wake.wait()
+                self._wake.clear()
+                self._turn()
+                if self._events:
+                    self._wake.set()
+                    await asyncio.sleep(0)
+        finally:
+            ticking.cancel()
+            stopping.cancel()
+
+    async def close(self) -> None:
+        """Lets the tables catch up for a moment, then ends everything."""
+        await self._works.close()
+        if self._table_writer is not None:
+            self._table_writer.finish()
+            await asyncio.wait(self._writers[1:], timeout=TABLES_GRACE_S)
+        await self._end_writers()
+        await self._storage.close()
+
+    # ------------------------------------------------------------------ turns
+    @property
+    def _the_node(self) -> Node:
+        assert self._node is not None, "load() comes first"
+        return self._node
+
+    def _post(self, event: Event) -> None:
+        self._events.append(event)
+        self._wake.set()
+
+    def _turn(self) -> None:
+        """Some events, then their effects together: many writes share one commit."""
+        node = self._the_node
+        self.counters.turns += 1
+        for _ in range(min(len(self._events), EVENTS_PER_TURN)):
+            event = self._events.popleft()
+            event(node, moment())
+            if node is not self._node:
+                break  # replaced; what is left is for the new one
+        if len(self._events) < WAITING_FRAMES_MAX:
+            self._room.set()
+        self._carry_out(self._the_node.take())
+
+    async def _tick(self) -> None:
+        while True:
+            self._post(lambda node, now: node.tick(now))
+            await asyncio.sleep(TICK_S)
+
+    async def _stop_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+        def begin(node: Node, now: Moment) -> None:
+            self._stopping = True
+            node.stop(now)
+
+        self._post(begin)
+
+    def _carry_out(self, effects: Effects) -> None:
+        if self.links is not None:
+            for peer, data in effects.frames:
+                self.links.send(peer, data)
+        if self._log_writer is not None and self._table_writer is not None:
+            for write in effects.persist:
+                self._log_writer.add(write)
+            for applied in effects.applied:
+                self._table_writer.add(applied)
+            if effects.purge is not None:
+                self._table_writer.purge(effects.purge)
+        for reply in effects.replies:
+            self._reply(reply.request_id, reply.body)
+        for key in effects.stop:
+            self._works.stop(key)
+        for work in effects.start:
+            self._works.start(work)
+        for role in effects.roles:
+            self._role_changed(role)
+        if effects.fatal:
+            raise Fatal(effects.fatal)
+
+    # ------------------------------------------------------------------ events
+    def _request(self, node: Node, number: int, method: str, arguments: list[Value], now: Moment) -> None:
+        if number not in self._clients:
+            return
+        self.counters.calls[method] = self.counters.calls.get(method, 0) + 1
+        try:
+            node.request(number, method, arguments, now)
+        except BrokenInvariant as broken:
+            raise Fatal(str(broken)) from broken
+        except Exception:
+            log.exception("a method failed", method=method)
+            self._reply(number, encode_fault(FaultCode.INTERNAL, f"Internal error in {method}"))
+
+    def _frame(self, node: Node, peer: int, data: bytes, now: Moment) -> None:
+        try:
+            node.frame(peer, data, now)
+        except msgspec.DecodeError as error:
+            log.warning("a peer speaks another language", peer=peer, reason=str(error))
+        except BrokenInvariant as broken:
+            raise Fatal(str(broken)) from broken
+        except Exception:
+            log.exception("a peer's message failed", peer=peer)
+
+    def _drop(self, number: int) -> None:
+        if self._clients.pop(number, None) is not None:
+            self._post(lambda node, now: node.drop_request(number))
+
+    def _reply(self, number: int, body: bytes) -> None:
+        client = self._clients.pop(number, None)
+        if client is not None:
+            self.counters.replies += 1
+            client.answered(body)
+
+    def _work_finished(self, result: WorkResult) -> None:
+        self._post(lambda node, now: node.work_finished(result, now))
+
+    def _role_changed(self, role: RoleChanged) -> None:
+        if role != self.role:
+            log.info("role", role=role.role, term=role.term, leader=role.leader_id)
+            self.role = role
+
+    # ------------------------------------------------------------------ the database
+    def _begin(self, loaded: Loaded) -> None:
+        """A node from what is on disk, and its writers."""
+        node = Node(self._settings, self._conf, loaded, moment())
+        log_writer, table_writer = self._make_writers(node)
+        self._node, self._log_writer, self._table_writer = node, log_writer, table_writer
+        self._writers = [self._spawn(self._write_log(log_writer)), self._spawn(table_writer.run())]
+        for peer in self._connected:
+            node.peer_connected(peer, moment())
+
+    def _make_writers(self, node: Node) -> tuple[LogWriter, TableWriter]:
+        """What they report is for their own node alone."""
+
+        def post(event: Event) -> None:
+            self._post(lambda current, now: event(current, now) if current is node else None)
+
+        tables = TableWriter(
+            self._storage, node.store, lambda index: post(lambda current, now: current.tables_written(index, now))
+        )
+        durable: Callable[[int], None] = lambda ticket: post(lambda current, now: current.persisted(ticket, now))  # noqa: E731
+        return LogWriter(self._storage, tables.install, durable), tables
+
+    async def _write_log(self, writer: LogWriter) -> None:
+        try:
+            await writer.run()
+        except StorageError as error:
+            problem = str(error)
+            self._post(lambda node, now: self._storage_failed(node, problem, now))
+
+    def _storage_failed(self, node: Node, problem: str, now: Moment) -> None:
+        log.error("the database failed: this server neither votes nor leads until it is back", reason=problem)
+        self.storage_problem = problem
+        node.persist_failed(now)
+        self._log_writer = self._table_writer = None
+        failed, self._writers = self._writers, []
+        self._writers.append(self._spawn(self._recover(failed)))
+
+    async def _recover(self, failed: list[asyncio.Task[None]]) -> None:
+        await _cancelled(failed)
+        while True:
+            await asyncio.sleep(RECOVERY_PAUSE_S)
+            try:
+                loaded = await self._storage.load()
+            except StorageError as error:
+                self.storage_problem = str(error)
+            else:
+                break
+        self._post(lambda node, now: self._replace(loaded))
+
+    def _replace(self, loaded: Loaded) -> None:
+        log.info("the database is back", applied=loaded.applied_index, term=loaded.hard_state.term)
+        self.storage_problem = ""
+        for number in tuple(self._clients):
+            client = self._clients[number]
+            message = f"[{client.method}] Cannot tell the outcome of the request: this server's database had failed"
+            self._reply(number, encode_response([False, message, int(ErrorCode.INTERNAL), -1, I8(-1)]))
+        self._begin(loaded)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """A task without which the server is none: should it fail, the process ends."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._watch)
+        return task
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+
+            def fail(node: Node, now: Moment) -> None:
+                raise Fatal(f"{type(error).__name__}: {error}") from error
+
+            self._post(fail)
+
+    async def _end_writers(self) -> None:
+        writers, self._writers = self._writers, []
+        await _cancelled(writers)
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,112 @@
+"""What `oned-lite --config FILE` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from services.common.settings import Address
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=600_000)]
+ENDPOINT_EXAMPLE = "http://HOST:2633/RPC2"
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Level and style of the log on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    style: Literal["text", "json"] = "text"
+
+
+class SqliteSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="sqlite", tag_field="kind"
+):
+    """Two files under `data`. `ephemeral` keeps everything in memory instead."""
+
+    ephemeral: bool = False
+
+
+class MariadbSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="mariadb", tag_field="kind"
+):
+    """A database of this server's own, by `socket` or by `host` and `port`. It is created where the user may do so."""
+
+    user: str
+    password_file: Path | None = None
+    name: str = "opennebula"
+    socket: Path | None = None
+    host: str = "127.0.0.1"
+    port: Port = 3306
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A server of the zone: `endpoint` for clients, `peer` for the other servers."""
+
+    id: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    name: str
+    endpoint: str
+    peer: Address
+
+    def __post_init__(self) -> None:
+        if not self.endpoint.startswith(("http://", "https://")):
+            raise ValueError(f"endpoint: expected {ENDPOINT_EXAMPLE}, got {self.endpoint!r}")
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The membership a fresh cluster begins with; the same list on every server."""
+
+    server_id: int
+    peer_listen: Address
+    servers: tuple[ServerSettings, ...]
+
+    def __post_init__(self) -> None:
+        ids = [server.id for server in self.servers]
+        if len(set(ids)) < len(ids):
+            raise ValueError("servers: each needs an id of its own")
+        if self.server_id not in ids:
+            raise ValueError(f"server_id: {self.server_id} is not among the servers ({', '.join(map(str, ids))})")
+
+
+class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a follower waits for its leader, and how often a leader shows itself."""
+
+    election_timeout_ms: Milliseconds = 1000
+    heartbeat_ms: Milliseconds = 100
+
+    def __post_init__(self) -> None:
+        if self.election_timeout_ms < 3 * self.heartbeat_ms:
+            raise ValueError("election_timeout_ms must be at least three times heartbeat_ms")
+
+
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds for clients. `body_mb` is for one request, `bodies_mb` for all together."""
+
+    connections: Annotated[int, msgspec.Meta(ge=8, le=100_000)] = 2000
+    body_mb: Annotated[int, msgspec.Meta(ge=1, le=32)] = 32
+    bodies_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+
+
+class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`data`: this server's own folder; `datastores`: the one all servers share (default: under `data`).
+
+    `credentials`: a file "oneadmin:password", of the first user and, the same on all servers, for the links between
+    them. Without `cluster` the server is alone.
+    """
+
+    listen: Address
+    data: Path
+    datastores: Path | None = None
+    credentials: Path | None = None
+    database: SqliteSettings | MariadbSettings = SqliteSettings()
+    cluster: ClusterSettings | None = None
+    raft: RaftSettings = RaftSettings()
+    scheduler: bool = True
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+
+    def __post_init__(self) -> None:
+        if self.cluster is not None and self.credentials is None:
+            raise ValueError("credentials: missing; the servers of a cluster know each other by them")
