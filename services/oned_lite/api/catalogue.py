@@ -23,6 +23,7 @@ from services.oned_lite.model.host import HOST_MONITORING, HOSTS
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.marketplace import APPS, MARKETPLACES
 from services.oned_lite.model.objects import COUNTERS
+from services.oned_lite.model.quota import DEFAULT_QUOTAS, GROUP_QUOTAS, USER_QUOTAS
 from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vm import VMS
@@ -44,6 +45,9 @@ from . import (
     vm,
     vm_actions,
     vm_allocate,
+    vm_config,
+    vm_disks,
+    vm_snapshots,
     vmpool,
     vmtemplate,
     zone,
@@ -73,6 +77,9 @@ METHODS = merge(
         vm.METHODS,
         vm_actions.METHODS,
         vm_allocate.METHODS,
+        vm_config.METHODS,
+        vm_disks.METHODS,
+        vm_snapshots.METHODS,
         vmpool.METHODS,
         template_instantiate.METHODS,
         vmtemplate.METHODS,
@@ -96,6 +103,9 @@ TABLES: tuple[Table[Any], ...] = (
     HISTORY,
     HOST_MONITORING,
     SCHEDULED_ACTIONS,
+    USER_QUOTAS,
+    GROUP_QUOTAS,
+    DEFAULT_QUOTAS,
     DOCUMENTS.table,
     MARKETPLACES.table,
     APPS.table,

@@ -17,7 +17,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import check_new_name, new_permissions, parsed
+from .shared.allocation import MISSING, check_new_name, new_permissions, parsed, required
 from .shared.register import register
 
 METHODS = MethodTable("one.datastore")
@@ -28,10 +28,10 @@ register(METHODS, DATASTORES, "info", "chown", "chmod")
 
 
 @METHODS.add("allocate")
-def allocate(call: Call, text: str, cluster_id: int) -> int:
+def allocate(call: Call, text: str, cluster_id: int = MISSING) -> int:
     """The group may always use a new datastore. Cluster -1 is the default one."""
     template = parsed(text)
-    cluster = CLUSTERS.get(call.tx, DEFAULT_CLUSTER if cluster_id == NO_CLUSTER else cluster_id)
+    cluster = CLUSTERS.get(call.tx, DEFAULT_CLUSTER if required(cluster_id) == NO_CLUSTER else cluster_id)
     call.authorize().create(ObjectType.DATASTORE).need(Right.ADMIN, CLUSTERS, cluster).check()
     name = check_new_name(call, DATASTORES, template.get("NAME"))
     oid = call.next_oid(DATASTORES)

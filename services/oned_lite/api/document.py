@@ -10,7 +10,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import new_permissions, parsed
+from .shared.allocation import MISSING, new_permissions, parsed, required
 from .shared.register import register
 
 METHODS = MethodTable("one.document")
@@ -20,11 +20,11 @@ register(METHODS, DOCUMENTS, "info", "rename", "chown", "chmod", "lock", "unlock
 
 
 @METHODS.add("allocate")
-def allocate(call: Call, text: str, type: int) -> int:
+def allocate(call: Call, text: str, type: int = MISSING) -> int:
     """Any name will do, also one that another document has; without one it is document-ID."""
     template = parsed(text)
     call.create(ObjectType.DOCUMENT)
-    return _new(call, template.get("NAME"), type, template.without("NAME")).oid
+    return _new(call, template.get("NAME"), required(type), template.without("NAME")).oid
 
 
 def _new(call: Call, name: str, type: int, template: Template) -> Document:

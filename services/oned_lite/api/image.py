@@ -11,6 +11,7 @@ from services.oned_lite.lifecycle.image import (
     SNAPSHOT_FLATTEN,
     SNAPSHOT_REVERT,
     ImageFault,
+    charges,
     in_state,
     with_task,
 )
@@ -27,7 +28,7 @@ from services.oned_lite.policy.restricted import first_restricted
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import new_permissions, parsed
+from .shared.allocation import MISSING, new_permissions, parsed, required
 from .shared.register import register, register_pool
 
 METHODS = MethodTable("one.image")
@@ -40,7 +41,7 @@ IN_USE = frozenset({ImageState.USED, ImageState.USED_PERS, ImageState.LOCKED_USE
 SWITCHABLE = frozenset({ImageState.READY, ImageState.ERROR, ImageState.DISABLED})
 LOCKED_STATES = frozenset({ImageState.LOCKED, ImageState.LOCKED_USED, ImageState.LOCKED_USED_PERS})
 
-register(METHODS, IMAGES, "info", "rename", "chmod", "lock", "unlock", "chown")
+register(METHODS, IMAGES, "info", "rename", "chmod", "lock", "unlock")
 register_pool(POOL_METHODS, IMAGES)
 
 
@@ -52,11 +53,11 @@ def owner(call: Call) -> Owner:
 
 # ---------------------------------------------------------------------- new images
 @METHODS.add("allocate")
-def allocate(call: Call, text: str, ds_id: int, check_capacity: bool = True) -> int:
+def allocate(call: Call, text: str, ds_id: int = MISSING, check_capacity: bool = True) -> int:
     """Only administrators may leave the capacity unchecked."""
     template = parsed(text)
-    datastore = DATASTORES.get(call.tx, ds_id)
-    size = _size(call, template)
+    datastore = DATASTORES.get(call.tx, required(ds_id))
+    size = _size(call, template, datastore)
     checked = check_capacity or not call.caller.is_admin
     if checked and lacks_space(datastore, size or 0, call.conf):
         raise action("Not enough space in datastore")
@@ -72,13 +73,13 @@ def allocate(call: Call, text: str, ds_id: int, check_capacity: bool = True) -> 
         raise cannot_allocate(IMAGES.title, str(fault)) from None
 
 
-def _size(call: Call, template: Template) -> int | None:
+def _size(call: Call, template: Template, datastore: Datastore) -> int | None:
     if template.get("FROM_BACKUP_DS"):
         raise internal("Could not get associated backup datastore.")
     if template.get("FROM_APP"):
         raise internal("Cannot determine image SIZE.")
     try:
-        return asked_size(template, call.conf)
+        return asked_size(template, datastore, call.conf)
     except ImageFault as fault:
         raise internal(f"Cannot parse image SIZE: {fault}") from None
 
@@ -120,6 +121,11 @@ def _check_same_driver(call: Call, image: Image, datastore: Datastore) -> None:
 @METHODS.add("update")
 def update(call: Call, oid: int, text: str, append: int = 0) -> int:
     return shared.update(call, IMAGES, oid, text, append, restricted=RESTRICTED)
+
+
+@METHODS.add("chown")
+def chown(call: Call, oid: int, uid: int, gid: int) -> int:
+    return shared.chown(call, IMAGES, oid, uid, gid, charges=charges)
 
 
 @METHODS.add("delete")

@@ -15,7 +15,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import new_name_fault, new_permissions, parsed
+from .shared.allocation import MISSING, new_name_fault, new_permissions, parsed, required
 from .shared.register import register, register_pool
 
 METHODS = MethodTable("one.marketapp")
@@ -29,10 +29,10 @@ register_pool(POOL_METHODS, APPS)
 
 
 @METHODS.add("allocate")
-def allocate(call: Call, text: str, market_id: int) -> int:
+def allocate(call: Call, text: str, market_id: int = MISSING) -> int:
     """An app that cannot be made stays in the pool in state ERROR; the call fails."""
     template = parsed(text)
-    market = call.tx.get(MARKETPLACES.table, market_id)
+    market = call.tx.get(MARKETPLACES.table, required(market_id))
     if market is not None and not _can(call, market, "create"):
         raise action(f"Create disabled for market: {market.name}")
     call.create(ObjectType.MARKETPLACEAPP)

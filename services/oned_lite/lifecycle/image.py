@@ -14,6 +14,9 @@ from msgspec.structs import replace
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.image import IMAGES, Image, ImageState
+from services.oned_lite.model.quota import DATASTORE_QUOTA
+from services.oned_lite.policy import quotas
+from services.oned_lite.policy.quotas import Charge
 from services.oned_lite.state import Reader, Transaction
 
 from . import vm_cloning
@@ -48,6 +51,24 @@ WHAT_FAILED = {
 
 class ImageFault(Exception):
     """Why an image cannot be had, in oned's words; the caller says in which call."""
+
+
+# ---------------------------------------------------------------------- what it counts for
+def space(datastore_id: int, size: int, images: int = 1) -> Charge:
+    """`size` MB and `images` images in a datastore, as quotas count them."""
+    return Charge(DATASTORE_QUOTA, datastore_id, {"IMAGES": images, "SIZE": size})
+
+
+def charges(image: Image) -> list[Charge]:
+    """What the image counts for its owner: its size and that of its snapshots."""
+    snapshots = 0 if image.snapshots is None else image.snapshots.total_size
+    return [space(image.datastore_id, image.size + snapshots)]
+
+
+def recharge(tx: Transaction, before: Image, after: Image) -> None:
+    """Counts a change of size, which a driver has found out or made: it is not asked whether it may."""
+    quotas.remove(tx, before, charges(before))
+    quotas.add(tx, after, charges(after))
 
 
 # ---------------------------------------------------------------------- entering states that need work
@@ -147,12 +168,13 @@ def finished(step: Step, work: Work, result: WorkResult) -> None:
 
 
 def _made(step: Step, image: Image, work: Work, result: WorkResult) -> None:
-    cloned_from = image.cloning_id
+    before, cloned_from = image, image.cloning_id
     image = replace(image, cloning_id=NO_IMAGE)
     if result.ok:
         image = replace(image, source=result.value("SOURCE"), format=result.value("FORMAT", image.format))
         image = replace(image, size=int(result.value("SIZE", str(image.size))))
         image = in_state(image, MADE.get(image.state, image.state))
+        recharge(step.tx, before, image)
     else:
         image = with_error(in_state(image, ImageState.ERROR), work.key.action, result.message, step.tx.now)
     step.tx.put(IMAGES.table, image)
@@ -174,6 +196,7 @@ def _removed(step: Step, image: Image, work: Work, result: WorkResult) -> None:
 def forget(tx: Transaction, image: Image) -> None:
     """Takes an image out of the pool. What it was being copied from is free again."""
     tx.delete(IMAGES.table, image.oid)
+    quotas.remove(tx, image, charges(image))
     if image.cloning_id >= 0:
         end_clone(tx, image.cloning_id, image.oid)
 
@@ -192,7 +215,9 @@ SNAPSHOT_DONE: dict[str, Callable[[Image], Image]] = {
 def _snapshot_done(step: Step, image: Image, work: Work, result: WorkResult) -> None:
     """The image is ready again either way; a failure leaves its snapshots as they were."""
     if result.ok:
+        before = image
         image = SNAPSHOT_DONE[work.key.action](image)
+        recharge(step.tx, before, image)
     else:
         image = with_error(image, work.key.action, result.message, step.tx.now)
     step.tx.put(IMAGES.table, in_state(replace(image, target_snapshot=-1), ImageState.READY))

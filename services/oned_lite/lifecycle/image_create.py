@@ -24,9 +24,10 @@ from services.oned_lite.model.image import (
 )
 from services.oned_lite.model.objects import Permissions, next_oid
 from services.oned_lite.policy.names import name_fault, taken_by
+from services.oned_lite.policy.quotas import check_and_add
 from services.oned_lite.state import Transaction
 
-from .image import CLONABLE, CLONE, COPY, MAKE, ImageFault, begin_clone, in_state, with_task
+from .image import CLONABLE, CLONE, COPY, MAKE, ImageFault, begin_clone, in_state, space, with_task
 
 OWN_FIELDS = (
     "NAME",
@@ -43,6 +44,8 @@ OWN_FIELDS = (
 )
 """What an image keeps in fields of its own and not in its template."""
 EMPTY_FORMAT = "raw"
+KNOWN_SIZES_MB = {"dummy": 1024}
+"""What these drivers say of any PATH, known before they are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,17 @@ def type_of(template: Template, conf: Configuration) -> ImageType | None:
     return ImageType.__members__.get(text.upper())
 
 
-def asked_size(template: Template, conf: Configuration) -> int | None:
+def asked_size(template: Template, datastore: Datastore, conf: Configuration) -> int | None:
     """The SIZE in MB that a template states; None where its driver has to look at PATH. Raises ImageFault."""
+    known = KNOWN_SIZES_MB.get(datastore.ds_mad)
     image_type = type_of(template, conf)
     if image_type is ImageType.CDROM or image_type in FILE_TYPES:
         if template.get("PATH"):
-            return None
+            return known
         if not template.get("SOURCE"):
             raise ImageFault(f"Either PATH or SOURCE are required for {template.get('TYPE')}")
     elif template.get("PATH"):
-        return None
+        return known
     size = template.get_int("SIZE")
     if size is None:
         raise ImageFault("Wrong number or missing SIZE attribute.")
@@ -119,6 +123,7 @@ def create(
     `size` in MB, None where the driver will say.
     """
     image_type = type_of(template, conf)
+    check_and_add(tx, owner, [space(datastore.oid, size or 0)])
     name = template.get("NAME")
     fault = name_fault(name)
     if fault is not None:
@@ -132,6 +137,7 @@ def create(
         raise ImageFault("PATH and SOURCE cannot be both set.")
     if source and not template.get("FORMAT"):
         raise ImageFault("SOURCE needs FORMAT to be set.")
+    driver = "" if source or path else datastore.template.get("DRIVER")
     image = blank(tx, owner, name, image_type, datastore)
     image = replace(
         image,
@@ -139,10 +145,12 @@ def create(
         source=source,
         path=path,
         size=size or 0,
-        format="" if path else template.get("FORMAT") or _default_format(datastore),
+        format="" if path else template.get("FORMAT") or driver or EMPTY_FORMAT,
         fs=template.get("FS"),
         template=_stored(template, image_type, conf),
     )
+    if driver:
+        image = replace(image, template=image.template.with_set("DRIVER", driver))
     if source:
         return tx.put(IMAGES.table, in_state(image, ImageState.READY))
     return tx.put(IMAGES.table, with_task(image, ImageState.LOCKED, COPY if path else MAKE))
@@ -170,10 +178,6 @@ def _disk_type(image_type: ImageType, datastore: Datastore) -> DiskType:
     return datastore.disk_type if image_type in DISK_TYPES else DiskType.FILE
 
 
-def _default_format(datastore: Datastore) -> str:
-    return datastore.template.get("DRIVER") or EMPTY_FORMAT
-
-
 def _is_persistent(template: Template, image_type: ImageType, datastore: Datastore, conf: Configuration) -> bool:
     if image_type in FILE_TYPES:
         return False
@@ -198,6 +202,7 @@ def copy(
     tx: Transaction, owner: Owner, source: Image, name: str, datastore: Datastore, *, persistent: bool | None = None
 ) -> Image:
     """A new image with the content of `source`, LOCKED until its driver has copied it."""
+    check_and_add(tx, owner, [space(datastore.oid, source.size)])
     check_name(tx, name, owner.uid)
     if source.state not in CLONABLE:
         raise ImageFault(f"Cannot clone image in state: {state_text(source.state)}")

@@ -6,11 +6,22 @@ from typing import Any
 
 from services.common.template import Template, TemplateError, parse
 from services.oned_lite.api.call import Call
-from services.oned_lite.model.errors import internal
+from services.oned_lite.model.errors import ParameterFault, internal
 from services.oned_lite.model.objects import Kind, Permissions
 from services.oned_lite.policy.names import name_fault, taken_by
 
 ADMIN_BASE, USER_BASE, CLOSED_BASE = 0o777, 0o666, 0o660
+
+
+MISSING = -(1 << 31)
+"""Stands for a number that was not sent, in methods that read the template before they miss it."""
+
+
+def required(value: int) -> int:
+    """The number, if it was sent. Raises ParameterFault."""
+    if value == MISSING:
+        raise ParameterFault("Not enough parameters")
+    return value
 
 
 def parsed(text: str) -> Template:

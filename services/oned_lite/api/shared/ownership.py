@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,15 +12,19 @@ from services.oned_lite.model.errors import internal
 from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.objects import Kind, NameScope, Permissions, named
 from services.oned_lite.model.user import USERS
+from services.oned_lite.policy import quotas
 from services.oned_lite.policy.authorization import Right
+from services.oned_lite.policy.quotas import Charge
 
 UNCHANGED = -1
 
 
-def chown(call: Call, kind: Kind[Any], oid: int, uid: int, gid: int) -> int:
+def chown(
+    call: Call, kind: Kind[Any], oid: int, uid: int, gid: int, *, charges: Callable[[Any], list[Charge]] | None = None
+) -> int:
     """A new owner and/or group; -1 leaves the present one. Needs MANAGE on the object and the new user, USE on the new
-    group; who already owns it needs no asking."""
-    row = kind.get(call.tx, oid)
+    group; who already owns it needs no asking. What `charges` says that the object counts goes along with it."""
+    row = before = kind.get(call.tx, oid)
     user = None if uid == UNCHANGED else USERS.get(call.tx, uid)
     group = None if gid == UNCHANGED else GROUPS.get(call.tx, gid)
     authorization = call.authorize().need(Right.MANAGE, kind, row)
@@ -36,6 +40,9 @@ def chown(call: Call, kind: Kind[Any], oid: int, uid: int, gid: int) -> int:
         row = msgspec.structs.replace(row, uid=uid, uname=user.name)
     if group is not None:
         row = msgspec.structs.replace(row, gid=gid, gname=group.name)
+    if charges is not None:
+        quotas.remove(call.tx, before, charges(before))
+        quotas.check_and_add(call.tx, row, charges(row), caller_uid=call.caller.uid)
     call.tx.put(kind.table, row)
     return oid
 
