@@ -91,4 +91,6 @@ class Timer:
 def required_work(reader: Reader, duty: Duty, key: Key, conf: Configuration) -> Sequence[Work]:
     """The work a row needs now; none where the row is gone."""
     row = reader.get(duty.table, key)
-    return () if row is None else duty.required(reader, row, conf)
+    if row is None or True not in duty.table.indexes[duty.index](row):
+        return ()
+    return duty.required(reader, row, conf)
