@@ -10,6 +10,7 @@ from aiohttp import web
 from services.common.oned import OnedClient
 from services.sunstone_lite import assets, i18n, kinds, middleware
 from services.sunstone_lite.cache import Cache
+from services.sunstone_lite.connections import Usher
 from services.sunstone_lite.delegation import Delegate, ServerCipher
 from services.sunstone_lite.metrics import Metrics
 from services.sunstone_lite.rendering import Pages
@@ -53,6 +54,7 @@ def _assemble(settings: Settings, clock: Callable[[], float]) -> Site:
         client=client,
         watch=watch,
         metrics=Metrics(watch),
+        usher=Usher(),
         clock=clock,
     )
 

@@ -10,10 +10,11 @@ from aiohttp import web
 from services.common import logs, runner
 from services.common.settings import SettingsError, load
 from services.sunstone_lite.app import create_app
+from services.sunstone_lite.connections import IDLE_S
 from services.sunstone_lite.settings import Settings
+from services.sunstone_lite.site import SITE
 
 GRACE_S = 3.0
-IDLE_CONNECTION_S = 75.0
 
 HELP = """\
 The web UI of an OpenNebula zone. It keeps nothing in the process: sessions live in Memcached, everything else in
@@ -60,10 +61,10 @@ def main() -> None:
 async def serve(settings: Settings, stop: asyncio.Event) -> int:
     """Answer until `stop` is set; the exit code."""
     log = logs.get("sunstone")
-    server = web.AppRunner(
-        create_app(settings), access_log=None, keepalive_timeout=IDLE_CONNECTION_S, shutdown_timeout=GRACE_S
-    )
+    app = create_app(settings)
+    server = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S, shutdown_timeout=GRACE_S)
     await server.setup()
+    assert server.server is not None, "setup makes it"
     try:
         await web.TCPSite(server, settings.listen.host, settings.listen.port).start()
     except OSError as error:
@@ -73,7 +74,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> int:
     if not settings.cookie_secure:
         log.warning("cookies are sent over plain HTTP; set cookie_secure: true behind HTTPS")
     log.info("serving", listen=str(settings.listen), name=settings.served_by, oned=len(settings.oned))
+    ushering = asyncio.create_task(app[SITE].usher.run(server.server), name="usher")
     await stop.wait()
+    ushering.cancel()
     await server.cleanup()
     return 0
 

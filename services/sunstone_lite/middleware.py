@@ -43,7 +43,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count, time and log the request; put on the headers that every response has."""
     started = time.perf_counter()
     try:
-        response = await handler(request)
+        response = await request.app[SITE].usher.attend(request, handler)
     except web.HTTPException as answer:
         response = answer
     seconds = time.perf_counter() - started
@@ -140,8 +140,13 @@ async def _is_our_form(request: web.Request) -> bool:
     """Synchronizer token, and Fetch Metadata where the browser sends it (both are OWASP's advice)."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         return False
-    async with asyncio.timeout(BODY_TIMEOUT_S):
-        form = await request.post()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            form = await request.post()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except (ValueError, LookupError):
+        raise web.HTTPBadRequest(text="the form cannot be read") from None
     session, offered = request[VISIT].session, form.get("csrf", "")
     return session is not None and isinstance(offered, str) and sessions.same_token(session, offered)
 

@@ -8,6 +8,7 @@ from aiohttp import web
 from services.common.oned import OnedClient
 from services.sunstone_lite.assets import Assets
 from services.sunstone_lite.cache import Cache
+from services.sunstone_lite.connections import Usher
 from services.sunstone_lite.delegation import Delegate
 from services.sunstone_lite.metrics import Metrics
 from services.sunstone_lite.rendering import Pages
@@ -34,6 +35,7 @@ class Site:
     client: OnedClient
     watch: Watch
     metrics: Metrics
+    usher: Usher
     clock: Callable[[], float]
 
 
