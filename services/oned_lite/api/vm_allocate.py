@@ -7,25 +7,20 @@ from services.oned_lite.lifecycle import vm_build
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.vm import VMS
 from services.oned_lite.policy.authorization import Authorization
-from services.oned_lite.policy.restricted import first_restricted
 
 from .call import Call
 from .method import MethodTable
 from .shared.allocation import new_permissions, parsed
-from .vm_resources import need_named
+from .vm_resources import deny_restricted, need_named
 
 METHODS = MethodTable("one.vm")
-RESTRICTED = "VM_RESTRICTED_ATTR"
 
 
 @METHODS.add("allocate")
 def allocate(call: Call, text: str, hold: bool = False) -> int:
     template = parsed(text)
     authorization = call.authorize()
-    if not call.caller.is_admin:
-        found = first_restricted(template, call.conf.restricted(RESTRICTED))
-        if found is not None:
-            authorization.deny(f"VM Template includes a restricted attribute {found}")
+    deny_restricted(call, authorization, template)
     authorization.create(ObjectType.VM)
     return create(call, authorization, template, hold=hold)
 

@@ -7,8 +7,11 @@ from services.oned_lite.lifecycle.vm_disks import image_of
 from services.oned_lite.model.errors import ApiError
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.policy.authorization import Authorization, Right
+from services.oned_lite.policy.restricted import first_restricted
 
 from .call import Call
+
+RESTRICTED = "VM_RESTRICTED_ATTR"
 
 
 def need_named(call: Call, authorization: Authorization, template: Template) -> None:
@@ -20,3 +23,11 @@ def need_named(call: Call, authorization: Authorization, template: Template) -> 
             continue
         if image is not None:
             authorization.need(Right.USE, IMAGES, image)
+
+
+def deny_restricted(call: Call, authorization: Authorization, template: Template) -> None:
+    """Adds a refusal where a plain user gives what only administrators may."""
+    if not call.caller.is_admin:
+        found = first_restricted(template, call.conf.restricted(RESTRICTED))
+        if found is not None:
+            authorization.deny(f"VM Template includes a restricted attribute {found}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.oned_lite.lifecycle.vm_editor import Actor, VmEditor
 from services.oned_lite.model.errors import action
-from services.oned_lite.model.vm import VMS, Vm
+from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.policy.authorization import Authorization
 from services.oned_lite.policy.vm_operations import right_for
 
@@ -48,3 +48,11 @@ def actor(call: Call) -> Actor:
 
 def editor(call: Call, vm: Vm) -> VmEditor:
     return VmEditor(call.tx, vm, call.conf)
+
+
+def driver_has(call: Call, vm: Vm, feature: str) -> bool:
+    """Whether the VM's hypervisor driver says YES to a feature (KEEP_SNAPSHOTS, LIVE_RESIZE, COLD_NIC_ATTACH)."""
+    record = current_record(call.tx, vm)
+    mad = "" if record is None else record.vm_mad
+    drivers = call.conf.template.vectors("VM_MAD")
+    return any(driver.get("NAME") == mad and driver.get_bool(feature, False) for driver in drivers)

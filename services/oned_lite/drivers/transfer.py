@@ -18,6 +18,7 @@ from . import files
 
 SHARED_TRANSFERS = ("shared", "qcow2")
 CHECKPOINT = "checkpoint"
+Values = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,13 @@ class DummyTransfer:
     """tm/dummy: everything is always where it should be."""
 
     async def run(self, work: Work) -> WorkResult:
-        return WorkResult(key=work.key, ok=True)
+        return WorkResult(key=work.key, ok=True, values=_DUMMY_VALUES.get(work.key.action, ()))
+
+
+_DUMMY_VALUES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "disk_saveas": (("SOURCE", "dummy_path"),),
+    "backup": (("SOURCE", "dummy-backup-id"), ("SIZE", "1024")),
+}
 
 
 class UnreachableTransfer:
@@ -75,10 +82,10 @@ class SharedTransfer:
         if action is None:
             return WorkResult(key=work.key, ok=True)
         try:
-            await self._threads.run(lambda cancelled: action(work, Path(work.argument("FOLDER")), cancelled))
+            values = await self._threads.run(lambda cancelled: action(work, Path(work.argument("FOLDER")), cancelled))
         except (OSError, shutil.Error, files.Cancelled) as error:
             return WorkResult(key=work.key, ok=False, message=f"Error executing image transfer script: {error}")
-        return WorkResult(key=work.key, ok=True)
+        return WorkResult(key=work.key, ok=True, values=values or ())
 
 
 def work_name(work: Work) -> str:
@@ -186,14 +193,28 @@ def _snapshot_file(work: Work, folder: Path) -> Path:
     return disk.with_name(disk.name + ".snap") / work.argument("SNAPSHOT_ID")
 
 
-def _save_as(work: Work, folder: Path, cancelled: Event) -> None:
+def _save_as(work: Work, folder: Path, cancelled: Event) -> Values:
     disk = folder / f"disk.{work.argument('DISK_ID')}"
     if work.argument("SNAPSHOT_ID"):
         disk = _snapshot_file(work, folder)
     files.copy_file(disk, Path(work.argument("TARGET")), work_name(work), cancelled)
+    return (("SOURCE", work.argument("TARGET")),)
 
 
-_ACTIONS: Mapping[str, Callable[[Work, Path, Event], None]] = {
+def _backup(work: Work, folder: Path, cancelled: Event) -> Values:
+    """Copies of the disks, in a folder of the backup datastore."""
+    target = Path(work.argument("TARGET"))
+    size = 0
+    wanted = work.argument("DISKS").split(",")
+    for disk in disks_of(work):
+        if str(disk.disk_id) in wanted:
+            copy = target / f"disk.{disk.disk_id}"
+            files.copy_file(folder / f"disk.{disk.disk_id}", copy, work_name(work), cancelled)
+            size += copy.stat().st_size
+    return (("SOURCE", str(target)), ("SIZE", str(max(1, size // files.MEGABYTE))))
+
+
+_ACTIONS: Mapping[str, Callable[[Work, Path, Event], Values | None]] = {
     "prolog": _prolog,
     "prolog_resume": _prolog_resume,
     "prolog_migrate": _prolog_migrate,
@@ -205,5 +226,6 @@ _ACTIONS: Mapping[str, Callable[[Work, Path, Event], None]] = {
     "disk_snapshot_revert": _snapshot_revert,
     "disk_snapshot_delete": _snapshot_delete,
     "disk_saveas": _save_as,
+    "backup": _backup,
 }
 """What touches files. The rest (leaving files where they are when a VM stops) is nothing to do."""

@@ -41,14 +41,18 @@ class Capacity:
 
 def misfit(reader: Reader, host: Host, vm: Vm) -> str | None:
     """Why a VM does not fit in a host; None where it does."""
-    wanted = Capacity.of(vm.template)
-    free_cpu = max_cpu(reader, host) - host.cpu_usage
-    free_mem = max_mem(reader, host) - host.mem_usage
+    return short_of(reader, host, Capacity.of(vm.template)) or device_misfit(host, vm)
+
+
+def short_of(reader: Reader, host: Host, wanted: Capacity, given: Capacity | None = None) -> str | None:
+    """What the host has too little of; `given` is what the VM has there already."""
+    free_cpu = max_cpu(reader, host) - host.cpu_usage + (given.cpu if given else 0)
+    free_mem = max_mem(reader, host) - host.mem_usage + (given.memory if given else 0)
     if wanted.cpu > free_cpu:
         return f"Not enough CPU: {wanted.cpu}/{free_cpu}"
     if wanted.memory > free_mem:
         return f"Not enough memory: {wanted.memory}/{free_mem}"
-    return device_misfit(host, vm)
+    return None
 
 
 def device_misfit(host: Host, vm: Vm) -> str | None:

@@ -20,7 +20,7 @@ from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.policy.names import name_fault
 from services.oned_lite.state import Transaction
 
-from . import backup_config, requirements, vm_context, vm_disks, vm_nics
+from . import backup_config, requirements, vm_cloning, vm_context, vm_disks, vm_nics
 
 MANAGED = frozenset(
     {
@@ -114,7 +114,7 @@ def build(tx: Transaction, conf: Configuration, owner: Owner, given: Template, o
     )
     vm = _with_devices(tx, conf, vm)
     vm = _finished(tx, conf, vm, given)
-    return tx.put(VMS.table, vm)
+    return tx.put(VMS.table, vm_cloning.in_first_state(tx, vm))
 
 
 def _name(given: Template, oid: int) -> str:

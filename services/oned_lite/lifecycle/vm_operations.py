@@ -51,13 +51,15 @@ Finish = Callable[[VmEditor, WorkResult], None]
 @dataclass(frozen=True, slots=True)
 class Operation:
     """`family` and `action` of the driver; `succeed` and `fail` change what the operation is about, before the VM goes
-    back to its resting state. `records`: the action that closes a history record, None where history is left alone."""
+    back to its resting state, and `then` runs after that. `records`: the action that closes a history record, None
+    where history is left alone."""
 
     family: str
     action: str
     records: HistoryAction | None = None
     succeed: Finish | None = None
     fail: Finish | None = None
+    then: Callable[[VmEditor, Vector], None] | None = None
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -94,7 +96,10 @@ def finished(e: VmEditor, result: WorkResult) -> None:
     outcome = operation.succeed if result.ok else operation.fail
     if outcome is not None:
         outcome(e, result)
+    about = e.vm.operation
     leave(e, RETURNS[lcm], recorded=operation.records is not None)
+    if operation.then is not None:
+        operation.then(e, about)
 
 
 def leave(e: VmEditor, back_to: Resting, *, recorded: bool) -> None:
