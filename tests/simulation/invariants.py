@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from services.oned_lite.model.objects import PoolObject
 from services.oned_lite.model.vmtemplate import TEMPLATES
-from services.oned_lite.node.effects import Applied
-from services.oned_lite.node.node import Node
+from services.oned_lite.node.effects import Applied, RoleChanged
+from services.oned_lite.node.node import Node, NodeStatus
 from services.oned_lite.raft.types import Entry
 from services.oned_lite.state.table import scan
 
@@ -24,11 +24,10 @@ class Invariants:
         self._applied: dict[int, bytes] = {}
         self._hashes: dict[int, int] = {}
 
-    def election_safety(self, server: int, node: Node) -> None:
+    def election_safety(self, server: int, role: RoleChanged) -> None:
         """At most one leader in a term."""
-        status = node.status()
-        if status.role == "leader" and self._leaders.setdefault(status.term, server) != server:
-            raise Violation(f"servers {self._leaders[status.term]} and {server} both lead term {status.term}")
+        if role.role == "leader" and self._leaders.setdefault(role.term, server) != server:
+            raise Violation(f"servers {self._leaders[role.term]} and {server} both lead term {role.term}")
 
     def log_matching(self, entries: Iterable[Entry]) -> None:
         """Entries of the same index and term are the same entry."""
@@ -44,9 +43,8 @@ class Invariants:
             if self._applied.setdefault(one.index, digest) != digest:
                 raise Violation(f"two different change sets applied at {one.index}")
 
-    def equal_states(self, server: int, node: Node) -> None:
+    def equal_states(self, server: int, status: NodeStatus) -> None:
         """The same index means the same state; and nothing is applied that is not committed."""
-        status = node.status()
         if status.applied_index > status.commit_index:
             raise Violation(f"server {server} applied {status.applied_index}, committed {status.commit_index}")
         known = self._hashes.setdefault(status.applied_index, status.state_hash)

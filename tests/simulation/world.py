@@ -153,11 +153,12 @@ class World:
         if effects.defects:
             raise Violation(effects.defects[0])
         self.steps += 1
-        self.invariants.election_safety(server.number, node)
         for role in effects.roles:
             self.note(f"server {server.number} is {role.role} in term {role.term}, leader {role.leader_id}")
-        self.invariants.state_machine_safety(effects.applied)
-        self.invariants.equal_states(server.number, node)
+            self.invariants.election_safety(server.number, role)
+        if effects.applied:
+            self.invariants.state_machine_safety(effects.applied)
+            self.invariants.equal_states(server.number, node.status())
         self._send_frames(server, effects)
         self._write(server, effects)
         self._run_works(server, effects)
