@@ -29,6 +29,7 @@ from services.oned_lite.api.configuration import default_configuration
 from services.oned_lite.drivers.registry import local_drivers
 from services.oned_lite.lifecycle.work import Step, Work, required_work
 from services.oned_lite.node.gate import Request, serve
+from services.oned_lite.policy.sessions import Sessions
 from services.oned_lite.state import Store, Transaction
 from tests.parity import replay
 
@@ -44,6 +45,7 @@ class LocalOned:
         self.store = Store(TABLES)
         self.drivers = local_drivers(self.conf, folder)
         self.timers = [timer for timer in TIMERS if scheduler or timer.name != "scheduler"]
+        self.sessions = Sessions()
         self._index = 0
         tx = Transaction(self.store, now=int(time.time()), seed=os.urandom(16))
         bootstrap(tx, self.conf, admin="oneadmin", password="opennebula", serveradmin_password="serverpass")
@@ -51,7 +53,7 @@ class LocalOned:
 
     def call(self, method: str, *arguments: Value) -> list[Any]:
         request = Request(method, arguments, int(time.time()), os.urandom(16))
-        outcome = serve(METHODS, self.store, self.conf, ClusterStatus(), request)
+        outcome = serve(METHODS, self.store, self.conf, ClusterStatus(), request, self.sessions)
         if outcome.defect:
             raise AssertionError(outcome.defect)
         if outcome.transaction is not None:

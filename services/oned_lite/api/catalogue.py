@@ -25,16 +25,20 @@ from services.oned_lite.model.marketplace import APPS, MARKETPLACES
 from services.oned_lite.model.objects import COUNTERS
 from services.oned_lite.model.quota import DEFAULT_QUOTAS, GROUP_QUOTAS, USER_QUOTAS
 from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
+from services.oned_lite.model.secret import SECRETS
 from services.oned_lite.model.user import USERS
+from services.oned_lite.model.vdc import VDCS
 from services.oned_lite.model.vm import VMS
 from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
 from . import (
+    acl,
     cluster,
     datastore,
     document,
+    group,
     hook,
     host,
     image,
@@ -42,6 +46,9 @@ from . import (
     marketplace,
     system,
     template_instantiate,
+    user,
+    user_login,
+    vdc,
     vm,
     vm_actions,
     vm_allocate,
@@ -56,12 +63,16 @@ from .method import merge
 
 METHODS = merge(
     [
+        acl.METHODS,
         cluster.METHODS,
         cluster.POOL_METHODS,
         datastore.METHODS,
         datastore.POOL_METHODS,
         document.METHODS,
         document.POOL_METHODS,
+        group.METHODS,
+        group.POOL_METHODS,
+        group.QUOTA_METHODS,
         hook.METHODS,
         hook.LOG_METHODS,
         hook.POOL_METHODS,
@@ -74,6 +85,12 @@ METHODS = merge(
         marketplace.METHODS,
         marketplace.POOL_METHODS,
         system.METHODS,
+        user.METHODS,
+        user.POOL_METHODS,
+        user.QUOTA_METHODS,
+        user_login.METHODS,
+        vdc.METHODS,
+        vdc.POOL_METHODS,
         vm.METHODS,
         vm_actions.METHODS,
         vm_allocate.METHODS,
@@ -85,6 +102,7 @@ METHODS = merge(
         vmtemplate.METHODS,
         vmtemplate.POOL_METHODS,
         zone.METHODS,
+        zone.POOL_METHODS,
     ]
 )
 
@@ -95,6 +113,8 @@ TABLES: tuple[Table[Any], ...] = (
     GROUPS.table,
     TEMPLATES.table,
     ZONES.table,
+    VDCS.table,
+    SECRETS,
     CLUSTERS.table,
     HOSTS.table,
     DATASTORES.table,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.oned_lite.state import Reader
 
 from .objects import Kind, NameScope, ObjectType, PoolObject, kind_table
+from .quota import GROUP, defaults_xml, quotas_of
 from .user import USERS
 from .xml import element, id_list, template_element
 
@@ -20,10 +21,20 @@ def user_ids(reader: Reader, gid: int) -> list[int]:
 
 
 def render(reader: Reader, row: Group) -> str:
-    """`<GROUP>` without quotas."""
+    """`<GROUP>` as pools show it."""
+    return f"<GROUP>{_fields(reader, row)}</GROUP>"
+
+
+def render_info(reader: Reader, row: Group) -> str:
+    """`<GROUP>` with its quotas and the default ones."""
+    quotas = quotas_of(reader, GROUP, row.oid).to_xml()
+    return f"<GROUP>{_fields(reader, row)}{quotas}{defaults_xml(reader, GROUP)}</GROUP>"
+
+
+def _fields(reader: Reader, row: Group) -> str:
     return (
-        f"<GROUP>{element('ID', row.oid)}{element('NAME', row.name)}{template_element(row.template)}"
-        f"{id_list('USERS', user_ids(reader, row.oid))}{id_list('ADMINS', row.admin_ids)}</GROUP>"
+        f"{element('ID', row.oid)}{element('NAME', row.name)}{template_element(row.template)}"
+        f"{id_list('USERS', user_ids(reader, row.oid))}{id_list('ADMINS', row.admin_ids)}"
     )
 
 
@@ -36,5 +47,6 @@ GROUPS = Kind(
     pool_root="GROUP_POOL",
     name_scope=NameScope.POOL,
     render=render,
+    render_info=render_info,
     first_oid=100,
 )

@@ -141,7 +141,9 @@ class Kind(Generic[R]):
 
     `title` is its name in messages ("virtual machine template"), `root` and `pool_root` the XML elements, `prefix` the
     methods' ("one.template"). `render` gives the object's element as pools show it; `render_info`, where it differs, as
-    info shows it. `first_oid` is the first id given to an object that users make.
+    info shows it. `first_oid` is the first id given to an object that users make. `noun` names the kind where a name is
+    already taken, if that is not the type's name. `encrypted` names the configuration's list of attributes that are
+    stored and shown encrypted.
     """
 
     type: ObjectType
@@ -155,6 +157,8 @@ class Kind(Generic[R]):
     first_oid: int = 0
     pool_root: str = ""
     cluster_ids: Callable[[Reader, R], tuple[int, ...]] = field(default=lambda _reader, _row: ())
+    noun: str = ""
+    encrypted: str = ""
 
     def get(self, reader: Reader, oid: int) -> R:
         """Raises NO_EXISTS where there is none."""

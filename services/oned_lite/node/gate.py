@@ -14,8 +14,10 @@ from services.oned_lite.api.call import Call, ClusterStatus
 from services.oned_lite.api.method import Method
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ApiError, ErrorCode, ParameterFault, internal
-from services.oned_lite.policy.authentication import authenticate
+from services.oned_lite.model.user import USERS
+from services.oned_lite.model.zone import LOCAL_ZONE, ZONES
 from services.oned_lite.policy.caller import Caller
+from services.oned_lite.policy.sessions import Sessions
 from services.oned_lite.state import Reader, Transaction
 
 METHOD_NOT_FOUND = -506
@@ -45,7 +47,12 @@ class Request:
 
 
 def serve(
-    methods: Mapping[str, Method], reader: Reader, conf: Configuration, cluster: ClusterStatus, request: Request
+    methods: Mapping[str, Method],
+    reader: Reader,
+    conf: Configuration,
+    cluster: ClusterStatus,
+    request: Request,
+    sessions: Sessions,
 ) -> Outcome:
     """The whole way. `reader` is the state the request is decided on: the committed one, or the newest at the leader."""
     method = methods.get(request.method)
@@ -56,17 +63,26 @@ def serve(
     session = request.arguments[0]
     if not isinstance(session, str):
         return Outcome(Fault(WRONG_PARAMETERS, "Parameter that is supposed to be a string is not"))
-    caller = authenticate(reader, conf, session, request.now)
-    if caller is None:
-        return Outcome(failure(method.name, _not_authenticated()))
-    return _handle(method, caller, request, reader, conf, cluster)
+    identity = sessions.recognise(reader, conf, session, request.now)
+    tx = Transaction(reader, now=request.now, seed=request.seed)
+    if identity.mended is not None:
+        tx.put(USERS.table, identity.mended)
+    if identity.caller is None:
+        return Outcome(failure(method.name, _not_authenticated()), tx if tx.rows else None)
+    if not method.in_disabled_zone and not _zone_enabled(reader):
+        return Outcome(failure(method.name, internal("Cannot process request, zone disabled")))
+    return _handle(method, identity.caller, request, tx, conf, cluster)
+
+
+def _zone_enabled(reader: Reader) -> bool:
+    zone = reader.get(ZONES.table, LOCAL_ZONE)
+    return zone is None or zone.enabled
 
 
 def _handle(
-    method: Method, caller: Caller, request: Request, reader: Reader, conf: Configuration, cluster: ClusterStatus
+    method: Method, caller: Caller, request: Request, tx: Transaction, conf: Configuration, cluster: ClusterStatus
 ) -> Outcome:
-    """Runs the handler on a transaction of its own."""
-    tx = Transaction(reader, now=request.now, seed=request.seed)
+    """Runs the handler on its transaction."""
     call = Call(method.name, tx, caller, conf, cluster)
     try:
         value = method.handler(call, *method.bind(request.arguments[1:]))

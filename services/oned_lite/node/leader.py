@@ -82,7 +82,9 @@ class Leader:
         replica = self._replica
         seed = moment.seed_for(f"{pending.client.peer}/{pending.client.number}")
         request = Request(pending.method, pending.arguments, moment.epoch_s, seed)
-        outcome = serve(replica.methods, self._overlay, replica.conf, replica.cluster_status(), request)
+        outcome = serve(
+            replica.methods, self._overlay, replica.conf, replica.cluster_status(), request, replica.sessions
+        )
         try:
             self._hold_answer(pending, outcome, moment)
         except Busy:

@@ -210,7 +210,13 @@ class Node:
         """From the tables of this server, whatever its role."""
         replica = self._replica
         request = Request(pending.method, pending.arguments, moment.epoch_s, moment.seed)
-        outcome = serve(replica.methods, replica.store, replica.conf, replica.cluster_status(), request)
+        outcome = serve(
+            replica.methods, replica.store, replica.conf, replica.cluster_status(), request, replica.sessions
+        )
+        if outcome.transaction is not None and self._leader.ready:
+            self._leader.serve(pending, moment)  # who logs in may leave a trace, and only the leader writes
+            self._settle(moment)
+            return
         if outcome.defect:
             replica.effects.defects.append(outcome.defect)
         replica.answer(pending.client, encode_answer(outcome.answer), replica.store.applied_index)

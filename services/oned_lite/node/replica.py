@@ -10,6 +10,7 @@ from services.oned_lite.api.call import ClusterStatus
 from services.oned_lite.api.method import Method
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ApiError
+from services.oned_lite.policy.sessions import Sessions
 from services.oned_lite.raft.node import RaftNode
 from services.oned_lite.raft.types import Role
 from services.oned_lite.state import Store
@@ -37,6 +38,7 @@ class Replica:
     store: Store
     raft: RaftNode
     effects: Effects = field(default_factory=Effects)
+    sessions: Sessions = field(default_factory=Sessions)
 
     def answer(self, client: Client, body: bytes, index: int = 0) -> None:
         """Sends a finished answer; one for another server carries the `index` it must have applied before it passes the

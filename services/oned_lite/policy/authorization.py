@@ -5,13 +5,11 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from services.oned_lite.model import acl
-from services.oned_lite.model.acl import ACL_RULES
 from services.oned_lite.model.errors import unauthorized
-from services.oned_lite.model.objects import Kind, ObjectType, Permissions, PoolObject
+from services.oned_lite.model.objects import Kind, ObjectType, PoolObject
 from services.oned_lite.state import Reader
-from services.oned_lite.state.table import rows
 
+from .acl import Grants, grants
 from .caller import Caller
 
 
@@ -43,14 +41,17 @@ class Authorization:
         return self
 
     def create(self, object_type: ObjectType) -> Authorization:
-        """CREATE of a type: only access rules (and administrators) give it."""
-        return self.need_type(Right.CREATE, object_type)
+        """CREATE of a type in the caller's group: only access rules (and administrators) give it."""
+        return self._need_type(Right.CREATE, object_type, self._caller.gid)
 
     def need_type(self, right: Right, object_type: ObjectType) -> Authorization:
         """`right` on a whole type."""
+        return self._need_type(right, object_type, NO_GROUP)
+
+    def _need_type(self, right: Right, object_type: ObjectType, gid: int) -> Authorization:
         caller = self._caller
-        if not caller.is_admin and not rules_allow(self._reader, caller, right, object_type, -1, -1, ()):
-            self._denials.append(denial(right, object_type, -1))
+        if not caller.is_admin and not grants(self._reader, caller, right, object_type).cover(NO_OBJECT, gid, ()):
+            self._denials.append(denial(right, object_type, NO_OBJECT))
         return self
 
     def deny(self, detail: str) -> Authorization:
@@ -68,6 +69,9 @@ class Authorization:
         return not self._denials
 
 
+NO_OBJECT = NO_GROUP = -1
+
+
 def denial(right: Right, object_type: ObjectType, oid: int) -> str:
     place = f" [{oid}]" if oid >= 0 else ""
     return f"Not authorized to perform {right.name} {object_type.name}{place}"
@@ -79,58 +83,35 @@ def is_locked(row: PoolObject, right: Right) -> bool:
 
 def allowed(reader: Reader, caller: Caller, right: Right, kind: Kind[Any], row: PoolObject) -> bool:
     """Permissions and rules, without regard to locks."""
-    if caller.is_admin or _bits_allow(caller, right, row.permissions, row.uid, row.gid, kind):
+    if caller.is_admin or owns(caller, right, kind.type, row):
         return True
-    if kind.type is ObjectType.GROUP and right is Right.USE and row.oid in caller.group_ids:
-        return True
-    return rules_allow(reader, caller, right, kind.type, row.oid, row.gid, kind.cluster_ids(reader, row))
+    return covered(reader, grants(reader, caller, right, kind.type), kind, row)
+
+
+def covered(reader: Reader, given: Grants, kind: Kind[Any], row: PoolObject) -> bool:
+    """Do the caller's grants for this kind reach this object?"""
+    return given.cover(row.oid, row.gid, kind.cluster_ids(reader, row) if given.clusters else ())
 
 
 _WITHOUT_PERMISSIONS = frozenset(
-    {
-        ObjectType.HOST,
-        ObjectType.CLUSTER,
-        ObjectType.GROUP,
-        ObjectType.ZONE,
-        ObjectType.VDC,
-        ObjectType.ACL,
-        ObjectType.HOOK,
-    }
+    {ObjectType.HOST, ObjectType.CLUSTER, ObjectType.ZONE, ObjectType.VDC, ObjectType.ACL, ObjectType.HOOK}
 )
+_OWNER_BIT = {Right.USE: "owner_u", Right.MANAGE: "owner_m", Right.ADMIN: "owner_a"}
+_GROUP_BIT = {Right.USE: "group_u", Right.MANAGE: "group_m", Right.ADMIN: "group_a"}
+_OTHER_BIT = {Right.USE: "other_u", Right.MANAGE: "other_m", Right.ADMIN: "other_a"}
 
 
-def _bits_allow(caller: Caller, right: Right, bits: Permissions, uid: int, gid: int, kind: Kind[Any]) -> bool:
-    if right is Right.CREATE or kind.type in _WITHOUT_PERMISSIONS:
+def owns(caller: Caller, right: Right, object_type: ObjectType, row: PoolObject) -> bool:
+    """What the object's permissions give by themselves. Users may use and manage themselves, and use their groups."""
+    if right is Right.CREATE or object_type in _WITHOUT_PERMISSIONS:
         return False
-    if kind.type is ObjectType.USER:
-        return uid == caller.uid and right is not Right.ADMIN
-    position = {Right.USE: 0, Right.MANAGE: 1, Right.ADMIN: 2}[right]
-    owner = (bits.owner_u, bits.owner_m, bits.owner_a)[position]
-    group = (bits.group_u, bits.group_m, bits.group_a)[position]
-    other = (bits.other_u, bits.other_m, bits.other_a)[position]
-    return bool(other or (uid == caller.uid and owner) or (gid in caller.group_ids and group))
-
-
-def rules_allow(
-    reader: Reader,
-    caller: Caller,
-    right: Right,
-    object_type: ObjectType,
-    oid: int,
-    gid: int,
-    cluster_ids: tuple[int, ...],
-) -> bool:
-    """Does any rule for everybody, for the caller or for one of the caller's groups give `right`?"""
-    selectors = [acl.ALL, acl.INDIVIDUAL | caller.uid, *(acl.GROUP | group for group in caller.group_ids)]
-    wanted = {acl.ALL}
-    if oid >= 0:
-        wanted.add(acl.INDIVIDUAL | oid)
-    if gid >= 0:
-        wanted.add(acl.GROUP | gid)
-    wanted.update(acl.CLUSTER | cluster for cluster in cluster_ids)
-    selector_mask = acl.INDIVIDUAL | acl.GROUP | acl.ALL | acl.CLUSTER | acl.ID_MASK
-    for selector in selectors:
-        for rule in rows(reader, ACL_RULES, "user", selector):
-            if rule.rights & right and rule.resource & object_type and rule.resource & selector_mask in wanted:
-                return True
-    return False
+    if object_type is ObjectType.USER:
+        return row.oid == caller.uid and right is not Right.ADMIN
+    if object_type is ObjectType.GROUP:
+        return row.oid in caller.group_ids and right is Right.USE
+    bits = row.permissions
+    return bool(
+        getattr(bits, _OTHER_BIT[right])
+        or (row.uid == caller.uid and getattr(bits, _OWNER_BIT[right]))
+        or (row.gid in caller.group_ids and getattr(bits, _GROUP_BIT[right]))
+    )

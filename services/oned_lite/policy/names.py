@@ -26,4 +26,4 @@ def name_fault(name: str) -> str | None:
 def taken_by(reader: Reader, kind: Kind[Any], name: str, uid: int) -> str | None:
     """The sentence for a name that another object of the same scope has."""
     other = named(reader, kind, name, uid)
-    return None if other is None else f"NAME is already taken by {kind.type.name} {other}."
+    return None if other is None else f"NAME is already taken by {kind.noun or kind.type.name} {other}."

@@ -24,6 +24,48 @@ _WORD_OF_ACTION = {
     "terminate-hard": "terminate",
 }
 
+WORDS = frozenset(
+    (
+        "migrate",
+        "delete",
+        "recover",
+        "retry",
+        "deploy",
+        "resched",
+        "undeploy",
+        "hold",
+        "release",
+        "stop",
+        "suspend",
+        "resume",
+        "reboot",
+        "poweroff",
+        "disk-attach",
+        "nic-attach",
+        "disk-snapshot",
+        "terminate",
+        "disk-resize",
+        "snapshot",
+        "updateconf",
+        "rename",
+        "resize",
+        "update",
+        "disk-saveas",
+        "backup",
+        "sched-action",
+        "sg-attach",
+    )
+)
+
+
+def unknown_word(template: Template) -> str | None:
+    """The first word in the template's lists that is no operation."""
+    for name, _ in _LISTS:
+        for word in _words(template, name):
+            if word not in WORDS:
+                return word
+    return None
+
 
 def word_of(action: str) -> str:
     """The word of the lists that covers an action of one.vm.action."""
@@ -43,6 +85,10 @@ def right_for(reader: Reader, conf: Configuration, caller: Caller, word: str) ->
 
 def _in_lists(template: Template, word: str) -> Right | None:
     for name, right in _LISTS:
-        if word in (part.strip() for part in template.get(name).replace(",", " ").split()):
+        if word in _words(template, name):
             return right
     return None
+
+
+def _words(template: Template, name: str) -> list[str]:
+    return template.get(name).replace(",", " ").split()

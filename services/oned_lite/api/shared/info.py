@@ -1,18 +1,33 @@
-"""one.*pool.info: lists with ownership filter, id range and paging."""
+"""one.*.info and one.*pool.info: one object, and lists with ownership filter, id range and paging."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+import msgspec
+
 from services.oned_lite.api.call import Call
 from services.oned_lite.model.errors import bad_request
+from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.objects import Kind, PoolObject
-from services.oned_lite.policy.authorization import Right, allowed
+from services.oned_lite.model.user import USERS
+from services.oned_lite.policy import secrets
+from services.oned_lite.policy.acl import grants
+from services.oned_lite.policy.authorization import Right, covered, owns
 
 R = TypeVar("R", bound=PoolObject)
 
 GROUP_FILTER, MINE_FILTER, ALL_FILTER, MINE_GROUP_FILTER = -4, -3, -2, -1
+
+
+def info(call: Call, kind: Kind[R], oid: int, decrypt: bool = False) -> str:
+    """The object's XML. `decrypt` shows administrators encrypted attributes in plain text; from others it is ignored."""
+    row = call.fetch(kind, oid, Right.USE, ignore_lock=True)
+    if decrypt and kind.encrypted and call.caller.is_admin:
+        plain = secrets.opened(call.tx, call.conf, kind.encrypted, row.template)
+        row = msgspec.structs.replace(row, template=plain)
+    return kind.info_xml(call.tx, row)
 
 
 def pool_info(
@@ -60,29 +75,41 @@ def _ordered(call: Call, oids: list[int]) -> Iterable[int]:
 
 
 def descending(call: Call) -> bool:
-    """API_LIST_ORDER of the daemon's configuration."""
+    """API_LIST_ORDER: in OPENNEBULA of the user, else of the effective group, else of the daemon's configuration."""
+    user = call.tx.get(USERS.table, call.caller.uid)
+    group = call.tx.get(GROUPS.table, call.caller.gid)
+    for template in (one.template for one in (user, group) if one is not None):
+        chosen = next((vector.get("API_LIST_ORDER") for vector in template.vectors("OPENNEBULA")), "")
+        if chosen:
+            return chosen == "DESC"
     return call.conf.template.get("API_LIST_ORDER", "DESC") == "DESC"
 
 
 def _visible(
     call: Call, kind: Kind[R], filter_flag: int, oids: Iterable[int], where: Callable[[R], bool] | None
 ) -> Iterator[R]:
+    shown = _shown(call, kind, filter_flag)
     for oid in oids:
         row = call.tx.get(kind.table, oid)
-        if row is not None and (where is None or where(row)) and _shown(call, kind, filter_flag, row):
+        if row is not None and (where is None or where(row)) and shown(row):
             yield row
 
 
-def _shown(call: Call, kind: Kind[Any], filter_flag: int, row: PoolObject) -> bool:
+def _shown(call: Call, kind: Kind[R], filter_flag: int) -> Callable[[R], bool]:
+    """The filter as a test of rows. An owner is shown his objects even where he may not use them; with -4 so is everybody
+    in the group."""
     caller = call.caller
-    if caller.is_admin and filter_flag != MINE_GROUP_FILTER:
-        return True
-    if filter_flag in (MINE_FILTER, GROUP_FILTER):
-        return True
     if filter_flag == MINE_GROUP_FILTER:
-        mine = row.uid == caller.uid
-        return mine or (row.gid in caller.group_ids and (caller.is_admin or bool(row.permissions.group_u)))
-    return row.uid == caller.uid or allowed(call.tx, caller, Right.USE, kind, row)
+        return lambda row: (
+            row.uid == caller.uid
+            or (row.gid in caller.group_ids and (caller.is_admin or bool(row.permissions.group_u)))
+        )
+    if caller.is_admin or filter_flag in (MINE_FILTER, GROUP_FILTER):
+        return lambda _row: True
+    given = grants(call.tx, caller, Right.USE, kind.type)
+    return lambda row: (
+        row.uid == caller.uid or owns(caller, Right.USE, kind.type, row) or covered(call.tx, given, kind, row)
+    )
 
 
 def _page(rows: Iterator[R], offset: int, size: int) -> Iterator[R]:

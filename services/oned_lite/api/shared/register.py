@@ -8,9 +8,8 @@ from typing import Any
 from services.oned_lite.api.call import Call
 from services.oned_lite.api.method import MethodTable
 from services.oned_lite.model.objects import Kind
-from services.oned_lite.policy.authorization import Right
 
-from .info import pool_info
+from .info import info, pool_info
 from .locking import lock, unlock
 from .ownership import chmod, chown
 from .rename import rename
@@ -33,7 +32,7 @@ def register_pool(pool_methods: MethodTable, kind: Kind[Any]) -> None:
 def _register_info(methods: MethodTable, kind: Kind[Any]) -> None:
     @methods.read("info")
     def _info(call: Call, oid: int, decrypt: bool = False) -> str:
-        return kind.info_xml(call.tx, call.fetch(kind, oid, Right.USE, ignore_lock=True))
+        return info(call, kind, oid, decrypt)
 
 
 def _register_rename(methods: MethodTable, kind: Kind[Any]) -> None:

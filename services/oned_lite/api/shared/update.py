@@ -11,6 +11,7 @@ from services.common.template import Template, TemplateError, parse
 from services.oned_lite.api.call import Call
 from services.oned_lite.model.errors import bad_request, internal
 from services.oned_lite.model.objects import Kind, PoolObject
+from services.oned_lite.policy import secrets
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.restricted import guard_update
 
@@ -54,4 +55,5 @@ def new_template(call: Call, kind: Kind[Any], old: Template, text: str, append: 
         raise internal(f"Cannot update template. {error}") from None
     if restricted and not call.caller.is_admin:
         given = guard_update(old, given, append == MERGE, call.conf.restricted(restricted))
-    return old.merge(given) if append == MERGE else given
+    template = old.merge(given) if append == MERGE else given
+    return secrets.sealed(call.tx, call.conf, kind.encrypted, template) if kind.encrypted else template
