@@ -87,7 +87,7 @@ def lacks_space(datastore: Datastore, size: int, conf: Configuration) -> bool:
     checked = datastore.template.get_bool("DATASTORE_CAPACITY_CHECK")
     if checked is None:
         checked = conf.template.get_bool("DATASTORE_CAPACITY_CHECK", True)
-    if not checked:
+    if not checked or datastore.type is DatastoreType.SYSTEM_DS:
         return False
     available = datastore.free_mb
     limit = datastore.template.get_int("LIMIT_MB")

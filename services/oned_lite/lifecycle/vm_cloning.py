@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from services.common.template import Vector
 from services.oned_lite.model.image import IMAGES, ImageState
 from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import VmState
@@ -38,4 +39,21 @@ def image_changed(tx: Transaction, vm_id: int) -> None:
     else:
         state = VmState.HOLD if vm.template.get_bool("SUBMIT_ON_HOLD", False) else VmState.PENDING
     if state != vm.state:
-        tx.put(VMS.table, replace(vm, state=state, step=vm.step + 1))
+        tx.put(VMS.table, replace(_with_sources(tx, vm), state=state, step=vm.step + 1))
+
+
+def _with_sources(reader: Reader, vm: Vm) -> Vm:
+    """The disks learn what their images could not say before they were made."""
+    disks = [_with_source(reader, disk) for disk in vm.template.vectors("DISK")]
+    return replace(vm, template=vm.template.with_set("DISK", *disks))
+
+
+def _with_source(reader: Reader, disk: Vector) -> Vector:
+    oid = disk.get_int("IMAGE_ID")
+    image = None if oid is None else reader.get(IMAGES.table, oid)
+    if image is None or disk.get("SOURCE"):
+        return disk
+    found = {"SOURCE": image.source, "FORMAT": image.format, "DRIVER": disk.get("DRIVER") or image.format}
+    found["ORIGINAL_SIZE"] = str(image.size)
+    found["SIZE"] = str(max(image.size, disk.get_int("SIZE", 0)))
+    return disk.merged(found)
