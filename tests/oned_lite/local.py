@@ -46,13 +46,18 @@ class LocalOned:
         self.drivers = local_drivers(self.conf, folder)
         self.timers = [timer for timer in TIMERS if scheduler or timer.name != "scheduler"]
         self.sessions = Sessions()
+        self.ahead_s = 0
         self._index = 0
         tx = Transaction(self.store, now=int(time.time()), seed=os.urandom(16))
         bootstrap(tx, self.conf, admin="oneadmin", password="opennebula", serveradmin_password="serverpass")
         self._commit(tx, "bootstrap")
 
+    def now(self) -> int:
+        """Epoch seconds; a scenario's pauses are skipped by setting the clock ahead."""
+        return int(time.time()) + self.ahead_s
+
     def call(self, method: str, *arguments: Value) -> list[Any]:
-        request = Request(method, arguments, int(time.time()), os.urandom(16))
+        request = Request(method, arguments, self.now(), os.urandom(16))
         outcome = serve(METHODS, self.store, self.conf, ClusterStatus(), request, self.sessions)
         if outcome.defect:
             raise AssertionError(outcome.defect)
@@ -86,7 +91,7 @@ class LocalOned:
         ]
 
     def _step(self, origin: str, run: Any) -> None:
-        tx = Transaction(self.store, now=int(time.time()), seed=os.urandom(16))
+        tx = Transaction(self.store, now=self.now(), seed=os.urandom(16))
         run(Step(tx, self.conf))
         self._commit(tx, origin)
 
@@ -111,6 +116,7 @@ class _LocalRun(replay.Run):  # type: ignore[misc]
             return ["FAULT", fault.faultCode, fault.faultString]
 
     def step(self, step: dict[str, Any]) -> list[Any]:
+        self.oned.ahead_s += step.get("sleep", 0)
         until = step.get("until")
         for _ in range(20):
             answer = self.call(step)

@@ -29,7 +29,10 @@ USERS_TEMPLATE = Template.of(
         DEFAULT_VIEW="cloud", GROUP_ADMIN_DEFAULT_VIEW="groupadmin", GROUP_ADMIN_VIEWS="groupadmin,cloud", VIEWS="cloud"
     )
 )
-VDC_TEMPLATE = Template.of(DESCRIPTION="New groups join this VDC. Take a group out of it to give it a VDC of its own.")
+VDC_TEMPLATE = Template.of(
+    DESCRIPTION="Every new group is added to this VDC. Use it to store default access rules for your groups. NOTE: You "
+    "may need to remove a group from the default VDC before assigning it to other VDC."
+)
 CREATABLE = (
     ObjectType.VM,
     ObjectType.IMAGE,

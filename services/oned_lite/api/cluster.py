@@ -19,6 +19,7 @@ from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.errors import action
 from services.oned_lite.model.host import HOSTS
 from services.oned_lite.model.objects import Kind, ObjectType, PoolObject
+from services.oned_lite.model.removal import remove
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -55,7 +56,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
         count = len(member_ids(call.tx, name, oid))
         if count:
             raise action(f"Cannot delete cluster. Cluster {oid} is not empty, it contains {count} {word}.")
-    call.tx.delete(CLUSTERS.table, oid)
+    remove(call.tx, CLUSTERS, oid)
     return oid
 
 

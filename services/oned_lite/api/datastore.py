@@ -12,6 +12,7 @@ from services.oned_lite.model.datastore_rules import DatastoreFault, completed, 
 from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.removal import remove
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -90,7 +91,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
     call.fetch(DATASTORES, oid, Right.ADMIN)
     if image_ids(call.tx, oid):
         raise action(f"Cannot delete datastore. Datastore {oid} is not empty.")
-    call.tx.delete(DATASTORES.table, oid)
+    remove(call.tx, DATASTORES, oid)
     return oid
 
 

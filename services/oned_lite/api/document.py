@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.common.template import Template
 from services.oned_lite.model.document import DOCUMENTS, Document
 from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.removal import remove
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -59,7 +60,7 @@ def update(call: Call, oid: int, text: str, append: int = 0) -> int:
 def delete(call: Call, oid: int, recursive: bool = False) -> int:
     """`recursive` means nothing here."""
     call.fetch(DOCUMENTS, oid, Right.MANAGE)
-    call.tx.delete(DOCUMENTS.table, oid)
+    remove(call.tx, DOCUMENTS, oid)
     return oid
 
 

@@ -10,6 +10,7 @@ from services.oned_lite.model.errors import ApiError, ErrorCode, internal
 from services.oned_lite.model.hook import HOOK_LOG, HOOKS, Hook, HookExecution, executions
 from services.oned_lite.model.hook_rules import HookFault, completed, updated
 from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.removal import remove
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.caller import ONEADMIN_GID
 from services.oned_lite.policy.names import name_fault, taken_by
@@ -80,7 +81,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
     call.fetch(HOOKS, oid, Right.MANAGE)
     for record in executions(call.tx, oid):
         call.tx.delete(HOOK_LOG, (oid, record.execution_id))
-    call.tx.delete(HOOKS.table, oid)
+    remove(call.tx, HOOKS, oid)
     return oid
 
 

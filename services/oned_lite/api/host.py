@@ -10,6 +10,7 @@ from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.history import HISTORY
 from services.oned_lite.model.host import HOST_MONITORING, HOSTS, RESERVATIONS, Host, HostState
 from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.removal import remove
 from services.oned_lite.model.vm import VMS
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.names import name_fault, taken_by
@@ -48,7 +49,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
     row = call.fetch(HOSTS, oid, Right.ADMIN)
     if row.vm_ids:
         raise action("Cannot delete host. Can not remove a host with running VMs")
-    call.tx.delete(HOSTS.table, oid)
+    remove(call.tx, HOSTS, oid)
     call.tx.delete(HOST_MONITORING, oid)
     return oid
 

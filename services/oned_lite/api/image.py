@@ -65,7 +65,7 @@ def allocate(call: Call, text: str, ds_id: int = MISSING, check_capacity: bool =
     if not call.caller.is_admin:
         found = first_restricted(template, call.conf.restricted(RESTRICTED))
         if found is not None:
-            authorization.deny(f"VM Template includes a restricted attribute {found}")
+            authorization.deny(f"Template includes a restricted attribute {found}")
     authorization.check()
     try:
         return create(call.tx, owner(call), template, datastore, size, call.conf).oid

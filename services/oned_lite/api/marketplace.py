@@ -11,6 +11,7 @@ from services.oned_lite.model.datastore_rules import driver_conf
 from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.marketplace import MARKETPLACES, Marketplace, app_ids
 from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.removal import remove
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -86,7 +87,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
         if entry is None or not entry.get_bool("PUBLIC", False):
             raise action(f"Cannot delete marketplace. marketplace  {oid} is not empty.")
         forget_all(call.tx, row)
-    call.tx.delete(MARKETPLACES.table, oid)
+    remove(call.tx, MARKETPLACES, oid)
     return oid
 
 

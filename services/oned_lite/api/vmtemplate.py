@@ -9,6 +9,7 @@ from services.oned_lite.model.errors import ApiError, ErrorCode
 from services.oned_lite.model.errors import allocate as cannot_allocate
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import ObjectType
+from services.oned_lite.model.removal import remove
 from services.oned_lite.model.vmtemplate import TEMPLATES, VmTemplate
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.restricted import first_restricted
@@ -115,7 +116,7 @@ def cloned(
 def delete(call: Call, oid: int, recursive: bool = False) -> int:
     """`recursive` deletes the images of its disks as far as the caller may and nobody uses them."""
     row = call.fetch(TEMPLATES, oid, Right.MANAGE)
-    call.tx.delete(TEMPLATES.table, oid)
+    remove(call.tx, TEMPLATES, oid)
     if recursive:
         for image in template_images.images_of(call, row.template):
             if call.authorize().need(Right.MANAGE, IMAGES, image).passed:

@@ -8,6 +8,7 @@ from services.common.template import Template, TemplateError, Vector, parse
 from services.common.xmlrpc import I8
 from services.oned_lite.model.errors import ApiError, ErrorCode, action, internal
 from services.oned_lite.model.errors import allocate as cannot_allocate
+from services.oned_lite.model.removal import remove
 from services.oned_lite.model.xml import element
 from services.oned_lite.model.zone import FIRST_USER_ZONE, LOCAL_ZONE, ZONES, Zone, ZoneServer
 from services.oned_lite.policy.authorization import Right
@@ -48,7 +49,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
     call.fetch(ZONES, oid, Right.ADMIN)
     if oid < FIRST_USER_ZONE:
         raise action("Cannot delete zone. System Zones (ID < 100) cannot be deleted.")
-    call.tx.delete(ZONES.table, oid)
+    remove(call.tx, ZONES, oid)
     return oid
 
 

@@ -15,6 +15,7 @@ from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.image import IMAGES, Image, ImageState
 from services.oned_lite.model.quota import DATASTORE_QUOTA
+from services.oned_lite.model.removal import remove
 from services.oned_lite.policy import quotas
 from services.oned_lite.policy.quotas import Charge
 from services.oned_lite.state import Reader, Transaction
@@ -195,7 +196,7 @@ def _removed(step: Step, image: Image, work: Work, result: WorkResult) -> None:
 
 def forget(tx: Transaction, image: Image) -> None:
     """Takes an image out of the pool. What it was being copied from is free again."""
-    tx.delete(IMAGES.table, image.oid)
+    remove(tx, IMAGES, image.oid)
     quotas.remove(tx, image, charges(image))
     if image.cloning_id >= 0:
         end_clone(tx, image.cloning_id, image.oid)

@@ -11,6 +11,7 @@ from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.datastore_rules import driver_conf
 from services.oned_lite.model.image import IMAGES, Image, ImageState, state_text
 from services.oned_lite.model.marketplace import APPS, MARKETPLACES, AppState, AppType, MarketApp, Marketplace, app_ids
+from services.oned_lite.model.removal import remove
 from services.oned_lite.state import Reader, Transaction
 
 from .image import CLONABLE, begin_export, end_export
@@ -52,7 +53,7 @@ def begin_delete(tx: Transaction, app: MarketApp) -> None:
 
 def forget(tx: Transaction, app: MarketApp) -> None:
     """Takes an app out of the pool; an image it was being made of is free again."""
-    tx.delete(APPS.table, app.oid)
+    remove(tx, APPS, app.oid)
     if app.type is AppType.IMAGE:
         end_export(tx, app.origin_id, app.oid)
 
