@@ -1,9 +1,9 @@
 """What must be true after every step, whatever happened. One method per property, with its source."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from services.oned_lite.raft import Entry, Output, RaftNode, Role
+from services.oned_lite.raft import Entry, HardState, Output, RaftNode, Role
 from services.oned_lite.raft.messages import AppendAccepted, Message, VoteResponse
 from services.oned_lite.raft.quorum import majority
 
@@ -31,11 +31,14 @@ class Invariants:
         if node.role is Role.LEADER:
             self.election_safety(node)
         if output.role_changed and output.role_changed.role is Role.LEADER:
+            self.election_was_won(node, disks)
             self.leader_completeness(node)
+            self.checked[node.server_id, node.term] = node.commit_index
         for peer, message in output.messages:
             self.promises_are_durable(node, peer, message, disks(node.server_id))
         self.commit_in_bounds(node)
         self.committed_once(node, output.committed)
+        self.applied_is_durable(node, output.committed, disks(node.server_id))
         if node.role is Role.LEADER:
             self.commit_is_replicated(node, disks)
 
@@ -43,6 +46,13 @@ class Invariants:
         """At most one leader per term (Raft paper, figure 3)."""
         first = self.leaders.setdefault(node.term, node.server_id)
         assert first == node.server_id, f"servers {first} and {node.server_id} both lead term {node.term}"
+
+    def election_was_won(self, node: RaftNode, disks: Callable[[int], Disk]) -> None:
+        """A majority has the vote on disk, or has gone on to a later term (Raft paper, section 5.2)."""
+        voters = node.configuration.voters
+        held = {voter: disks(voter).hard_state for voter in voters}
+        voted = [v for v in voters if held[v].term > node.term or held[v] == HardState(node.term, node.server_id)]
+        assert len(voted) >= majority(len(voters)), f"server {node.server_id} leads term {node.term} with {held}"
 
     def log_matching(self, node: RaftNode, entries: Iterable[Entry]) -> None:
         """Entries of one index and term are equal, and so is everything before them (Raft paper, figure 3)."""
@@ -89,12 +99,19 @@ class Invariants:
                 f"server {node.server_id} commits entry {entry.index} of term {entry.term}, others that of {known.term}"
             )
 
+    def applied_is_durable(self, node: RaftNode, entries: Sequence[Entry], disk: Disk) -> None:
+        """A restart must find what was applied."""
+        assert not entries or disk.last_index >= entries[-1].index, (
+            f"server {node.server_id} applies {entries[-1].index} with {disk.last_index} on disk"
+        )
+
     def commit_is_replicated(self, node: RaftNode, disks: Callable[[int], Disk]) -> None:
         """What a leader calls committed in its term is durable on a majority of its voters (Raft paper, section 5.4.2)."""
         index, key = node.commit_index, (node.server_id, node.term)
-        if index <= self.checked.get(key, 0) or node.term_at(index) != node.term:
+        if index <= self.checked[key]:
             return
         self.checked[key] = index
+        assert node.term_at(index) == node.term, f"leader of term {node.term} counts replicas of older entry {index}"
         voters = node.configuration.voters
         holders = [
             voter for voter in voters if disks(voter).base_index > index or disks(voter).term_at(index) == node.term
