@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,7 @@ POLL_S = 0.05
 MERGE = 1
 ALLOCATE_ERROR = 0x4000
 NO_CLUSTER = -1
+SERVERADMIN = 1
 SYSTEM, IMAGES, FILES = 0, 1, 2
 """The datastores every cloud begins with."""
 
@@ -65,14 +67,16 @@ async def _leads(server: Address) -> bool:
     return status == 200
 
 
-async def prepare(endpoints: Sequence[str], session: str) -> None:
-    """Lets all frontends work on the datastores' one shared path. May be repeated."""
+async def prepare(endpoints: Sequence[str], session: str, ui_password: str) -> None:
+    """Lets all frontends work on the datastores' one shared path, and the web UI speak for its users. May be repeated."""
     client = OnedClient(endpoints)
     try:
         for datastore in (SYSTEM, IMAGES, FILES):
             await client.call(session, "one.datastore.update", datastore, 'TM_MAD="shared"', MERGE)
+        # As `oneuser passwd --sha256`: for a user of the server_cipher driver the hash itself is the key.
+        await client.call(session, "one.user.passwd", SERVERADMIN, hashlib.sha256(ui_password.encode()).hexdigest())
     except OnedFailure as error:
-        raise LabError(f"the datastores could not be prepared: {error}") from error
+        raise LabError(f"the fresh cloud could not be prepared: {error}") from error
 
 
 async def create_demo(endpoints: Sequence[str], session: str, say: Callable[[str], None]) -> None:

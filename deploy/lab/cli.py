@@ -171,11 +171,13 @@ def _logs(arguments: argparse.Namespace) -> int:
     here = lab.find(arguments.dir, _say)
     processes = here.supervisor.topology.select(tuple(arguments.names))
     paths = {here.folder.log(process.name): f"{process.name}: " if len(processes) > 1 else "" for process in processes}
+    places = {}
     for path, prefix in paths.items():
-        for line in logs.tail(path, max(0, arguments.lines)):
+        lines, places[path] = logs.tail(path, max(0, arguments.lines))
+        for line in lines:
             _say(prefix + line)
     if arguments.follow:
-        for path, line in logs.follow(list(paths)):
+        for path, line in logs.follow(places):
             _say(paths[path] + line)
     return 0
 

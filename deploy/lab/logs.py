@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 BLOCK = 64 * 1024
 POLL_S = 0.2
 
 
-def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a file; none if there is no file."""
+def tail(path: Path, lines: int) -> tuple[list[str], int]:
+    """The last lines of a file, none if there is no file, and the place where they end."""
     try:
         with path.open("rb") as file:
-            start = file.seek(0, 2)
+            start = end = file.seek(0, 2)
             block = b""
             while start > 0 and block.count(b"\n") <= lines:
                 size = min(BLOCK, start)
@@ -22,16 +22,15 @@ def tail(path: Path, lines: int) -> list[str]:
                 file.seek(start)
                 block = file.read(size) + block
     except FileNotFoundError:
-        return []
-    return block.decode(errors="replace").splitlines()[-lines:] if lines else []
+        return [], 0
+    return block.decode(errors="replace").splitlines()[-lines:] if lines else [], end
 
 
-def follow(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
-    """Every line that is added to one of the files from now on, as (file, line). Ends never."""
-    places = {path: _size(path) for path in paths}
-    halves = dict.fromkeys(paths, b"")
+def follow(places: dict[Path, int]) -> Iterator[tuple[Path, str]]:
+    """Every line that is added to a file beyond its place, as (file, line). Ends never."""
+    halves = dict.fromkeys(places, b"")
     while True:
-        for path in paths:
+        for path in places:
             if _size(path) < places[path]:
                 places[path] = 0  # cut off or begun anew
             added = _read(path, places[path])

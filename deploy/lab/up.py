@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deploy.lab import bootstrap, lab
 from deploy.lab.definition import Wishes
+from deploy.lab.folders import read_pair
 from deploy.lab.foreground import Interrupted, stop_everything, until_interrupted, watch
 from deploy.lab.lab import Lab, default_folder
 from deploy.lab.parts import endpoint
@@ -66,7 +67,8 @@ async def _start(here: Lab, demo: bool, say: Say) -> None:
         endpoints = [endpoint(frontend) for frontend in (frontends[leader], *frontends)]
         session = ":".join(here.folder.administrator())
         if not here.definition.prepared:
-            await bootstrap.prepare(endpoints, session)
+            _, ui_password = read_pair(here.folder.ui_credentials)
+            await bootstrap.prepare(endpoints, session, ui_password)
             here.mark_prepared()
         if demo:
             await bootstrap.create_demo(endpoints, session, say)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from deploy.lab import definition as definitions
 from deploy.lab.addresses import on_network
 from deploy.lab.definition import Definition
 from deploy.lab.folders import LabFolder
-from tests.deploy.onelite import attempt, complaint, onelite
+from tests.deploy.onelite import PROGRAM, attempt, complaint, onelite
 
 
 def nothing_runs(root: Path) -> bool:
@@ -103,3 +106,20 @@ def test_logs_come_from_the_end_and_name_their_process_where_there_are_several(t
     folder.log("sunstone1").write_text("hello\n")
     assert onelite("logs", "oned1", "-n", "2", folder=tmp_path) == "line 99998\nline 99999\n"
     assert onelite("logs", "frontend1", "-n", "1", folder=tmp_path) == "oned1: line 99999\nsunstone1: hello\n"
+
+
+def test_followed_logs_go_on_with_what_is_added(tmp_path: Path, network: str) -> None:
+    definitions.write(tmp_path, Definition(network=network))
+    folder = LabFolder(tmp_path)
+    folder.create()
+    folder.log("oned1").write_text("before\n")
+    argv = [sys.executable, str(PROGRAM), "logs", "oned1", "-f", "--dir", str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout and following.stdout.readline() == "before\n"
+        with folder.log("oned1").open("a") as log:
+            for text in ("half ", "a line\n", "another\n"):
+                log.write(text)
+                log.flush()
+        assert [following.stdout.readline() for _ in range(2)] == ["half a line\n", "another\n"]
+        following.send_signal(signal.SIGINT)
+    assert following.returncode == 130
