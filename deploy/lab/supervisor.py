@@ -143,8 +143,11 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 for process in wanted:
                     group.create_task(self._start_one(process, process in missing, ready, sick_within_s))
-        except* LabError as failures:
-            raise failures.exceptions[0] from None
+        except BaseExceptionGroup as failures:
+            ours, others = failures.split(LabError)
+            if ours is None or others is not None:
+                raise
+            raise ours.exceptions[0] from None
 
     async def _start_one(
         self, process: Process, fresh: bool, ready: dict[str, asyncio.Event], sick_within_s: float
