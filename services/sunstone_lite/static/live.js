@@ -4,14 +4,11 @@ const CALM_MS = 3000;
 const BUSY_MS = 1000;
 const LONGEST_MS = 8000;
 const ANSWER_MS = 6000;
-const OLD_AFTER_S = 8;
+const LOST_AFTER = 2; // failures in a row
 
 export function startLive(morph) {
   const regions = () => document.querySelectorAll("[data-live][id]");
-  if (!document.getElementById("age")) {
-    const problem = document.querySelector("[data-retry]");
-    return { refresh: () => location.assign(location.href), problem };
-  }
+  if (!document.getElementById("age")) return { refresh: () => location.reload() };
   let etag = "";
   let seen = Date.now();
   let failures = 0;
@@ -33,8 +30,9 @@ export function startLive(morph) {
       if (answer.status === 401) return location.assign("/login?ended=1");
       if (answer.status === 404) return location.reload();
       if (answer.status === 200 && asked === location.href) {
-        etag = answer.headers.get("ETag") ?? "";
-        merge(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        const complete = merge(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        // what was held back must come again, so the page must not count as unchanged
+        etag = complete ? (answer.headers.get("ETag") ?? "") : "";
       } else if (answer.status !== 304) {
         throw new Error(`status ${answer.status}`);
       }
@@ -51,11 +49,13 @@ export function startLive(morph) {
   }
 
   function merge(fresh) {
+    let complete = true;
     for (const region of regions()) {
       const source = fresh.getElementById(region.id);
-      if (source) morph(region, source);
+      if (source) complete = morph(region, source) && complete;
     }
     document.dispatchEvent(new CustomEvent("merged"));
+    return complete;
   }
 
   function schedule() {
@@ -68,7 +68,7 @@ export function startLive(morph) {
 
   function showAge() {
     const seconds = Math.round((Date.now() - seen) / 1000);
-    const old = seconds >= OLD_AFTER_S && !document.hidden;
+    const old = failures >= LOST_AFTER && !document.hidden;
     const age = document.getElementById("age");
     age.hidden = false;
     age.classList.toggle("old", old);

@@ -4,11 +4,13 @@
 
 const KEPT = new Set(["open", "checked", "hidden"]);
 
+// Tells whether `target` now is like `source`; false when something was held back for the pointer's sake.
 export function morph(target, source) {
   syncAttributes(target, source);
   if (target.matches("tbody:hover")) return syncRowsInPlace(target, source);
   const keyed = keyedChildren(target);
   let at = target.firstChild;
+  let complete = true;
   for (const wanted of [...source.childNodes]) {
     const found = match(at, wanted, keyed);
     if (!found) {
@@ -17,13 +19,14 @@ export function morph(target, source) {
     }
     if (found !== at) target.insertBefore(found, at);
     else at = at.nextSibling;
-    update(found, wanted);
+    complete = update(found, wanted) && complete;
   }
   while (at) {
     const next = at.nextSibling;
     at.remove();
     at = next;
   }
+  return complete;
 }
 
 function match(at, wanted, keyed) {
@@ -36,12 +39,13 @@ function match(at, wanted, keyed) {
 }
 
 function update(target, source) {
-  if (target.isEqualNode(source)) return;
+  if (target.isEqualNode(source)) return true;
   if (target.nodeType !== Node.ELEMENT_NODE) {
     target.nodeValue = source.nodeValue;
-  } else if (!(target.contains(document.activeElement) && target.matches("input, select, textarea"))) {
-    morph(target, source);
+    return true;
   }
+  if (target === document.activeElement && target.matches("input, select, textarea")) return true;
+  return morph(target, source);
 }
 
 function syncRowsInPlace(target, source) {
@@ -50,6 +54,8 @@ function syncRowsInPlace(target, source) {
     const wanted = fresh.get(keyOf(row));
     if (wanted) update(row, wanted);
   }
+  const places = (rows) => [...rows.children].map(keyOf).join();
+  return places(target) === places(source);
 }
 
 function syncAttributes(target, source) {
