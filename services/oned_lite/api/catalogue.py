@@ -13,6 +13,7 @@ from services.oned_lite.lifecycle import scheduler
 from services.oned_lite.lifecycle import vm as vm_life
 from services.oned_lite.lifecycle.work import Duty, Timer
 from services.oned_lite.model.acl import ACL_RULES
+from services.oned_lite.model.backupjob import BACKUPJOBS
 from services.oned_lite.model.cluster import CLUSTERS
 from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.document import DOCUMENTS
@@ -29,12 +30,14 @@ from services.oned_lite.model.secret import SECRETS
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vdc import VDCS
 from services.oned_lite.model.vm import VMS
+from services.oned_lite.model.vmgroup import VMGROUPS
 from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
 from . import (
     acl,
+    backupjob,
     cluster,
     datastore,
     document,
@@ -54,7 +57,9 @@ from . import (
     vm_allocate,
     vm_config,
     vm_disks,
+    vm_sched,
     vm_snapshots,
+    vmgroup,
     vmpool,
     vmtemplate,
     zone,
@@ -64,6 +69,8 @@ from .method import merge
 METHODS = merge(
     [
         acl.METHODS,
+        backupjob.METHODS,
+        backupjob.POOL_METHODS,
         cluster.METHODS,
         cluster.POOL_METHODS,
         datastore.METHODS,
@@ -96,7 +103,10 @@ METHODS = merge(
         vm_allocate.METHODS,
         vm_config.METHODS,
         vm_disks.METHODS,
+        vm_sched.METHODS,
         vm_snapshots.METHODS,
+        vmgroup.METHODS,
+        vmgroup.POOL_METHODS,
         vmpool.METHODS,
         template_instantiate.METHODS,
         vmtemplate.METHODS,
@@ -120,6 +130,7 @@ TABLES: tuple[Table[Any], ...] = (
     DATASTORES.table,
     IMAGES.table,
     VMS.table,
+    VMGROUPS.table,
     HISTORY,
     HOST_MONITORING,
     SCHEDULED_ACTIONS,
@@ -132,6 +143,7 @@ TABLES: tuple[Table[Any], ...] = (
     HOOKS.table,
     HOOK_LOG,
     HOOK_QUEUE,
+    BACKUPJOBS.table,
 )
 
 DUTIES: tuple[Duty, ...] = (

@@ -36,7 +36,7 @@ def completed(row: Datastore, conf: Configuration) -> Datastore:
     template = given.without("BASE_PATH")
     if kind is DatastoreType.BACKUP_DS:
         tm_mad = NO_DRIVER
-        template = template.without("TM_MAD", "DISK_TYPE")
+        template = template.without("DISK_TYPE")
         return replace(row, type=kind, ds_mad=ds_mad, tm_mad=tm_mad, template=_with_dirs(template))
     if not tm_mad:
         raise DatastoreFault("No TM_MAD in template.")
