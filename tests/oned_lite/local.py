@@ -46,7 +46,7 @@ class LocalOned:
         self.drivers = local_drivers(self.conf, folder)
         self.timers = [timer for timer in TIMERS if scheduler or timer.name != "scheduler"]
         self.sessions = Sessions()
-        self.ahead_s = 0
+        self.ahead_s = 0.0
         self._index = 0
         tx = Transaction(self.store, now=int(time.time()), seed=os.urandom(16))
         bootstrap(tx, self.conf, admin="oneadmin", password="opennebula", serveradmin_password="serverpass")
@@ -54,7 +54,7 @@ class LocalOned:
 
     def now(self) -> int:
         """Epoch seconds; a scenario's pauses are skipped by setting the clock ahead."""
-        return int(time.time()) + self.ahead_s
+        return int(time.time() + self.ahead_s)
 
     def call(self, method: str, *arguments: Value) -> list[Any]:
         request = Request(method, arguments, self.now(), os.urandom(16))

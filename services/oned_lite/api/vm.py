@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from services.oned_lite.lifecycle import vm_quota
 from services.oned_lite.model.errors import action, bad_request
 from services.oned_lite.model.vm import VMS
 from services.oned_lite.policy.authorization import Right
@@ -58,7 +59,7 @@ def chown(call: Call, oid: int, uid: int, gid: int) -> int:
     if vm.is_done:
         call.authorize().need(Right.MANAGE, VMS, vm).check()
         raise action(f"Could not change the owner of VM {oid}, wrong state {vm.state_text}.")
-    return shared.chown(call, VMS, oid, uid, gid)
+    return shared.chown(call, VMS, oid, uid, gid, charges=vm_quota.charges)
 
 
 @METHODS.add("monitoring", reads=True)

@@ -10,6 +10,7 @@ from services.oned_lite.model.host import HOSTS, Host, HostState
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState
 from services.oned_lite.policy.authorization import Right
+from services.oned_lite.policy.quotas import QuotaExceeded
 from services.oned_lite.policy.vm_operations import word_of
 
 from .call import Call
@@ -34,7 +35,10 @@ def perform(call: Call, name: str, oid: int) -> int:
     performer = request.performer(vm)
     if performer is None:
         raise action(f'Error performing action "{name}": {_wrong_state(name, vm)}')
-    performer(editor(call, vm), actor(call))
+    try:
+        performer(editor(call, vm), actor(call))
+    except QuotaExceeded as exceeded:
+        raise action(exceeded.fault) from None
     return oid
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from services.common.template import Template
-from services.oned_lite.lifecycle import vm_build
+from services.oned_lite.lifecycle import vm_build, vm_quota
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.vm import VMS
+from services.oned_lite.policy import quotas
 from services.oned_lite.policy.authorization import Authorization
 
 from .call import Call
@@ -32,4 +33,7 @@ def create(call: Call, authorization: Authorization, template: Template, *, hold
     authorization.check()
     caller = call.caller
     owner = vm_build.Owner(caller.uid, caller.gid, caller.name, caller.gname, new_permissions(call))
-    return vm_build.build(call.tx, call.conf, owner, template, call.next_oid(VMS), hold=hold).oid
+    vm_quota.check_new(call.tx, owner, template, caller.uid)
+    vm = vm_build.build(call.tx, call.conf, owner, template, call.next_oid(VMS), hold=hold)
+    quotas.check_and_add(call.tx, vm, vm_quota.charges(vm))
+    return vm.oid

@@ -47,7 +47,7 @@ def actor(call: Call) -> Actor:
 
 
 def editor(call: Call, vm: Vm) -> VmEditor:
-    return VmEditor(call.tx, vm, call.conf)
+    return VmEditor(call.tx, vm, call.conf, call.caller.uid)
 
 
 def driver_has(call: Call, vm: Vm, feature: str) -> bool:

@@ -10,6 +10,8 @@ from services.oned_lite.model.image import IMAGES, Image, ImageState
 from services.oned_lite.model.vm import Vm
 from services.oned_lite.state import Transaction
 
+from .image import recharge
+
 _TAKEN = {
     ImageState.READY: (ImageState.USED, ImageState.USED_PERS),
     ImageState.USED: (ImageState.USED, ImageState.USED),
@@ -58,7 +60,8 @@ def release_disk(tx: Transaction, vm: Vm, disk: Vector) -> None:
     if image.persistent:
         disk_id = disk.get_int("DISK_ID")
         held = next((snapshots for one, snapshots in vm.disk_snapshots if one == disk_id), None)
-        image = replace(image, snapshots=held, size=disk.get_int("SIZE", image.size))
+        before, image = image, replace(image, snapshots=held, size=disk.get_int("SIZE", image.size))
+        recharge(tx, before, image)
     tx.put(IMAGES.table, image)
 
 

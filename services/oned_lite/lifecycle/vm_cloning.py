@@ -10,6 +10,8 @@ from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.state import Reader, Transaction
 
+from . import vm_quota
+
 WAITED_FOR = frozenset({ImageState.LOCKED, ImageState.LOCKED_USED, ImageState.LOCKED_USED_PERS})
 
 
@@ -39,7 +41,8 @@ def image_changed(tx: Transaction, vm_id: int) -> None:
     else:
         state = VmState.HOLD if vm.template.get_bool("SUBMIT_ON_HOLD", False) else VmState.PENDING
     if state != vm.state:
-        tx.put(VMS.table, replace(_with_sources(tx, vm), state=state, step=vm.step + 1))
+        ready = tx.put(VMS.table, replace(_with_sources(tx, vm), state=state, step=vm.step + 1))
+        vm_quota.settle(tx, vm, ready)
 
 
 def _with_sources(reader: Reader, vm: Vm) -> Vm:

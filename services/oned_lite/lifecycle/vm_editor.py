@@ -16,7 +16,7 @@ from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import HistoryAction, LcmState, VmState
 from services.oned_lite.state import Transaction
 
-from . import host_share
+from . import host_share, vm_quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,22 @@ NOBODY_IN_PARTICULAR = Actor()
 
 
 class VmEditor:
-    """Every change is written to the transaction at once; `vm` is always the row as it now is."""
+    """Every change is written to the transaction at once; `vm` is always the row as it now is.
 
-    def __init__(self, tx: Transaction, vm: Vm, conf: Configuration) -> None:
+    Quotas follow. With `caller_uid` somebody asked for the change, so limits are looked at.
+    """
+
+    def __init__(self, tx: Transaction, vm: Vm, conf: Configuration, caller_uid: int | None = None) -> None:
         self.tx = tx
         self.conf = conf
         self.vm = vm
+        self.caller_uid = caller_uid
 
     # ------------------------------------------------------------------ the row
     def put(self, **changes: Any) -> None:
-        self.vm = self.tx.put(VMS.table, replace(self.vm, **changes))
+        before = self.vm
+        self.vm = self.tx.put(VMS.table, replace(before, **changes))
+        vm_quota.settle(self.tx, before, self.vm, self.caller_uid)
 
     def enter(self, lcm: LcmState, **changes: Any) -> None:
         """ACTIVE, in that LCM state."""

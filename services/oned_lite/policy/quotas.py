@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from services.common.template import Template, Vector
-from services.oned_lite.model.errors import unauthorized
+from services.oned_lite.model.errors import ApiError, ErrorCode
 from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.quota import (
     DEFAULT,
@@ -55,6 +55,14 @@ class Charge:
         return Charge(self.family, self.oid, {metric: factor * value for metric, value in self.amounts.items()})
 
 
+class QuotaExceeded(ApiError):
+    """A limit would be passed. `fault` is the plain sentence."""
+
+    def __init__(self, caller_uid: int, fault: str) -> None:
+        super().__init__(ErrorCode.AUTHORIZATION, f"User [{caller_uid}] : {fault}.")
+        self.fault = fault
+
+
 class Owned(Protocol):
     """Whatever has an owner: a row of a pool."""
 
@@ -65,20 +73,20 @@ class Owned(Protocol):
 
 
 def check_and_add(tx: Transaction, owner: Owned, charges: Iterable[Charge], *, caller_uid: int | None = None) -> None:
-    """Counts the charges for the owner's user and group. Raises AUTHORIZATION, naming the first limit that is passed;
-    the message speaks to user `caller_uid`, the owner if left out."""
+    """Counts the charges for the owner's user and group. Raises QuotaExceeded at the first limit that is passed;
+    its message speaks to user `caller_uid`, the owner if left out."""
     charges = tuple(charges)
-    for side, oid in _counted(tx, owner):
+    for side, oid in counted(tx, owner):
         for charge in charges:
             fault = _exceeded(tx, side, oid, charge)
             if fault is not None:
-                raise unauthorized(owner.uid if caller_uid is None else caller_uid, fault)
+                raise QuotaExceeded(owner.uid if caller_uid is None else caller_uid, fault)
             _add(tx, side, oid, charge)
 
 
 def add(tx: Transaction, owner: Owned, charges: Iterable[Charge]) -> None:
     """Counts without asking: where something already happened."""
-    for side, oid in _counted(tx, owner):
+    for side, oid in counted(tx, owner):
         for charge in charges:
             _add(tx, side, oid, charge)
 
@@ -88,7 +96,8 @@ def remove(tx: Transaction, owner: Owned, charges: Iterable[Charge]) -> None:
     add(tx, owner, [charge.times(-1) for charge in charges])
 
 
-def _counted(reader: Reader, owner: Owned) -> list[tuple[str, int]]:
+def counted(reader: Reader, owner: Owned) -> list[tuple[str, int]]:
+    """For whom it is counted what this owner has: ("user", id) and ("group", id), where there are such."""
     sides = []
     if owner.uid > 0 and reader.get(USERS.table, owner.uid) is not None:
         sides.append((USER, owner.uid))

@@ -40,7 +40,7 @@ def chown(
         row = msgspec.structs.replace(row, uid=uid, uname=user.name)
     if group is not None:
         row = msgspec.structs.replace(row, gid=gid, gname=group.name)
-    if charges is not None:
+    if charges is not None and (row.uid, row.gid) != (before.uid, before.gid):
         quotas.remove(call.tx, before, charges(before))
         quotas.check_and_add(call.tx, row, charges(row), caller_uid=call.caller.uid)
     call.tx.put(kind.table, row)
