@@ -27,6 +27,7 @@ from services.oned_lite.api.call import ClusterStatus
 from services.oned_lite.api.catalogue import DUTIES, METHODS, TABLES, TIMERS
 from services.oned_lite.api.configuration import default_configuration
 from services.oned_lite.drivers.registry import local_drivers
+from services.oned_lite.lifecycle.hook_events import observe_changes
 from services.oned_lite.lifecycle.work import Step, Work, required_work
 from services.oned_lite.node.gate import Request, serve
 from services.oned_lite.policy.sessions import Sessions
@@ -97,6 +98,7 @@ class LocalOned:
 
     def _commit(self, tx: Transaction, origin: str) -> None:
         if tx.rows:
+            observe_changes(tx)
             self._index += 1
             self.store.apply(self._index, tx.change_set(origin))
 

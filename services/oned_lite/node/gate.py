@@ -6,12 +6,13 @@ Pure: the outcome holds the answer and the transaction; whoever asked decides wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from traceback import format_exc
 
 from services.common.xmlrpc import I8, Fault, Value
 from services.oned_lite.api.call import Call, ClusterStatus
 from services.oned_lite.api.method import Method
+from services.oned_lite.lifecycle.hook_events import has_api_hooks, observe_call
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ApiError, ErrorCode, ParameterFault, internal
 from services.oned_lite.model.user import USERS
@@ -71,7 +72,8 @@ def serve(
         return Outcome(failure(method.name, _not_authenticated()), tx if tx.rows else None)
     if not method.in_disabled_zone and not _zone_enabled(reader):
         return Outcome(failure(method.name, internal("Cannot process request, zone disabled")))
-    return _handle(method, identity.caller, request, tx, conf, cluster)
+    outcome = _handle(method, identity.caller, request, tx, conf, cluster)
+    return _with_hooks(outcome, method, request, reader)
 
 
 def _zone_enabled(reader: Reader) -> bool:
@@ -93,6 +95,16 @@ def _handle(
     except Exception:  # a mistake in one handler must not take the zone down: the call changes nothing and says so
         return Outcome(failure(method.name, internal("Unexpected error, see the log of oned")), defect=format_exc())
     return Outcome(success(value), tx if tx.rows else None)
+
+
+def _with_hooks(outcome: Outcome, method: Method, request: Request, reader: Reader) -> Outcome:
+    """API hooks that wait for this call are queued along with what it changed, or alone where it failed."""
+    if method.reads or isinstance(outcome.answer, Fault) or not has_api_hooks(reader, method.name):
+        return outcome
+    tx = outcome.transaction or Transaction(reader, now=request.now, seed=request.seed)
+    hidden = frozenset(place for place, one in enumerate(method.parameters) if one.name in method.hidden)
+    observe_call(tx, method.name, request.arguments[1:], hidden, outcome.answer)
+    return replace(outcome, transaction=tx)
 
 
 def success(value: Value) -> Value:

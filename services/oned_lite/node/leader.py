@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from traceback import format_exc
 
 from services.oned_lite.api.bootstrap import bootstrap
+from services.oned_lite.lifecycle.hook_events import observe_changes
 from services.oned_lite.lifecycle.work import Duty, Step, Timer, WorkResult
 from services.oned_lite.model.errors import ApiError, internal
 from services.oned_lite.model.user import USERS
@@ -110,6 +111,7 @@ class Leader:
 
     def _propose(self, tx: Transaction, origin: str, moment: Moment) -> int:
         """Raises Busy or NotLeader; nothing has changed then."""
+        observe_changes(tx)
         data = tx.change_set(origin).encode()
         index = self._replica.raft.propose((data,), moment.ms)
         self._overlay.add(index, tx.rows)
