@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from services.common.template import Template, Vector
-from services.oned_lite.lifecycle import image_create, vm_disks, vm_operations
-from services.oned_lite.lifecycle.image import ImageFault, in_state
+from services.oned_lite.lifecycle import image_create, vm_disks, vm_operations, vm_quota
+from services.oned_lite.lifecycle.image import ImageFault, charges, in_state
 from services.oned_lite.lifecycle.vm_disk_operations import find_disk, put_snapshots, snapshots_of
 from services.oned_lite.lifecycle.vm_requests import resting
 from services.oned_lite.model.datastore import DATASTORES
@@ -21,6 +21,7 @@ from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.snapshots import Orphans, Snapshots
 from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import LcmState, VmState
+from services.oned_lite.policy import quotas
 from services.oned_lite.policy.authorization import Right
 
 from .call import Call
@@ -152,6 +153,8 @@ def diskresize(call: Call, oid: int, disk_id: int, size_mb: str) -> int:
     if int(size_mb) <= disk.get_int("SIZE", 0):
         raise action("New disk size has to be greater than current one")
     lcm = _state_for(vm, RESIZE_STATES, f"Could not resize disk for VM {oid}")
+    grown = [disk.with_set("SIZE", size_mb) if one == disk else one for one in vm.template.vectors("DISK")]
+    vm_quota.check_template(call.tx, vm, vm.template.with_set("DISK", *grown), call.caller.uid)
     vm_operations.begin(editor(call, vm), lcm, "disk-resize", actor(call), DISK_ID=disk_id, SIZE=int(size_mb))
     return disk_id
 
@@ -212,6 +215,7 @@ def _new_image(call: Call, vm: Vm, disk: Vector, name: str, type_text: str) -> t
         image, size=disk.get_int("SIZE", 0), format=disk.get("FORMAT"), fs=source.fs, template=Template.of(saved)
     )
     call.tx.put(IMAGES.table, in_state(image, ImageState.LOCKED))
+    quotas.check_and_add(call.tx, image, charges(image))
     file = hashlib.sha256(f"{vm.oid} {image.oid} {name} {call.tx.now}".encode()).hexdigest()[:32]
     return image.oid, f"{datastore.base_path}/{file}"
 

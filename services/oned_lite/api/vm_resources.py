@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from services.common.template import Template
 from services.oned_lite.lifecycle.vm_disks import image_of
+from services.oned_lite.lifecycle.vm_membership import group_of
 from services.oned_lite.model.errors import ApiError
 from services.oned_lite.model.image import IMAGES
+from services.oned_lite.model.vmgroup import VMGROUPS
 from services.oned_lite.policy.authorization import Authorization, Right
 from services.oned_lite.policy.restricted import first_restricted
 
@@ -23,6 +25,10 @@ def need_named(call: Call, authorization: Authorization, template: Template) -> 
             continue
         if image is not None:
             authorization.need(Right.USE, IMAGES, image)
+    wanted = template.vector("VMGROUP")
+    group = None if wanted is None else group_of(call.tx, wanted, call.caller.uid)
+    if group is not None:
+        authorization.need(Right.USE, VMGROUPS, group)
 
 
 def deny_restricted(call: Call, authorization: Authorization, template: Template) -> None:

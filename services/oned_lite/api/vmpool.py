@@ -58,8 +58,8 @@ def _in_state(state: int) -> Callable[[Vm], bool] | None:
     if state == ANY_STATE:
         return None
     if state == NOT_DONE:
-        return lambda row: row.state != VmState.DONE
-    return lambda row: row.state == state
+        return lambda row: row.state is not VmState.DONE
+    return lambda row: int(row.state) == state
 
 
 def _pool(call: Call, rows: list[Vm], *, extended: bool) -> str:

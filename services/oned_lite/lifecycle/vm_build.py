@@ -14,13 +14,14 @@ from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ApiError, ErrorCode, internal
 from services.oned_lite.model.errors import allocate as cannot_allocate
 from services.oned_lite.model.objects import Permissions
+from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS, VM_PARENT, ScheduledAction
 from services.oned_lite.model.snapshots import Snapshots
 from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.policy.names import name_fault
 from services.oned_lite.state import Transaction
 
-from . import backup_config, requirements, vm_cloning, vm_context, vm_disks, vm_nics
+from . import backup_config, requirements, scheduled_actions, vm_cloning, vm_context, vm_disks, vm_membership, vm_nics
 
 MANAGED = frozenset(
     {
@@ -114,7 +115,20 @@ def build(tx: Transaction, conf: Configuration, owner: Owner, given: Template, o
     )
     vm = _with_devices(tx, conf, vm)
     vm = _finished(tx, conf, vm, given)
-    return tx.put(VMS.table, vm_cloning.in_first_state(tx, vm))
+    vm = tx.put(VMS.table, vm_cloning.in_first_state(tx, vm))
+    _schedule(tx, vm, given)
+    return vm
+
+
+def _schedule(tx: Transaction, vm: Vm, given: Template) -> None:
+    """A wrong action fails the call, but the VM is there by then and stays: clients have seen that of oned."""
+    for wanted in given.vectors("SCHED_ACTION"):
+        row = ScheduledAction(oid=0, parent_id=vm.oid, parent_type=VM_PARENT)
+        try:
+            row = scheduled_actions.merged(row, wanted, actions=scheduled_actions.VM_ACTIONS, start=vm.stime)
+        except scheduled_actions.ScheduleFault as fault:
+            raise ApiError(ErrorCode.INTERNAL, str(fault), keeps_changes=True) from None
+        tx.put(SCHEDULED_ACTIONS, replace(row, oid=scheduled_actions.next_oid(tx)))
 
 
 def _name(given: Template, oid: int) -> str:
@@ -186,7 +200,8 @@ def _finished(tx: Transaction, conf: Configuration, vm: Vm, given: Template) -> 
     template = vm_hardware.with_video(template)
     vm = replace(vm, template=template)
     vm = replace(vm, backup_config=backup_config.of_new(given, template))
-    return _imported(tx, vm, given.get("DEPLOY_ID"))
+    vm = _imported(tx, vm, given.get("DEPLOY_ID"))
+    return replace(vm, template=vm_membership.join(tx, vm.template, vm.oid, vm.uid))
 
 
 def _imported(tx: Transaction, vm: Vm, deploy_id: str) -> Vm:

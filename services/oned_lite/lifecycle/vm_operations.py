@@ -91,7 +91,7 @@ def operation_of(vm: Vm) -> Operation:
 
 def finished(e: VmEditor, result: WorkResult) -> None:
     """The driver has answered."""
-    lcm = LcmState(e.vm.lcm_state)
+    lcm = e.vm.lcm_state
     operation = operation_of(e.vm)
     outcome = operation.succeed if result.ok else operation.fail
     if outcome is not None:

@@ -214,7 +214,7 @@ PHASES: Mapping[LcmState, Phase] = {
 
 def phase_of(vm: Vm) -> Phase:
     """What is going on with a VM in a transient state."""
-    lcm = LcmState(vm.lcm_state)
+    lcm = vm.lcm_state
     if lcm in vm_operations.RETURNS:
         operation = vm_operations.operation_of(vm)
         return Phase(operation.family, operation.action, vm_operations.finished, vm_operations.finished)

@@ -77,7 +77,10 @@ def reconfigured(reader: Reader, conf: Configuration, vm: Vm, given: Template, *
 
 
 def _with_setting(template: Template, given: Template, name: str, keys: frozenset[str], *, merging: bool) -> Template:
-    asked = [Vector(tuple(pair for pair in vector.pairs if pair[0] in keys)) for vector in given.vectors(name)]
+    asked = [
+        Vector(tuple((key, value) for key, value in vector.pairs if key in keys and value))
+        for vector in given.vectors(name)
+    ]
     if merging:
         old = template.vector(name)
         merged = [vector if old is None else old.merged(vector) for vector in asked]

@@ -44,7 +44,7 @@ def settle(e: VmEditor, *, success: bool) -> None:
     vm = e.vm
     if not vm.is_active:
         raise action(f"Could not perform a recover operation on VM {vm.oid}, wrong state {vm.state_text}.")
-    lcm = LcmState(vm.lcm_state)
+    lcm = vm.lcm_state
     result = WorkResult(key=WorkKey("", vm.oid, vm.step, "recover"), ok=success)
     if lcm is LcmState.UNKNOWN:
         e.enter(LcmState.RUNNING)
@@ -78,7 +78,7 @@ def retry(e: VmEditor) -> None:
     vm = e.vm
     if not vm.is_active:
         raise action(f"Could not perform a retry on VM {vm.oid}, wrong state {vm.state_text}.")
-    lcm = LcmState(vm.lcm_state)
+    lcm = vm.lcm_state
     if lcm in FAILED_PHASE:
         e.enter(FAILED_PHASE[lcm])
     elif lcm not in (LcmState.RUNNING, LcmState.UNKNOWN):

@@ -22,7 +22,7 @@ FAILURES = tuple(state for state in LcmState if state.name.endswith("_FAILURE"))
 
 def resting(vm: Vm) -> Resting:
     """The state to look up in a table: LCM_STATE while ACTIVE, else STATE."""
-    return LcmState(vm.lcm_state) if vm.is_active else VmState(vm.state)
+    return vm.lcm_state if vm.is_active else vm.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,7 @@ def migrate(e: VmEditor, host: Host, datastore: Datastore, actor: Actor, *, live
     if state is LcmState.RUNNING:
         _migrate_running(e, host, datastore, actor, live=live, kind=kind)
     else:
-        _migrate_cold(e, host, datastore, actor, VmState(e.vm.state) if isinstance(state, VmState) else None)
+        _migrate_cold(e, host, datastore, actor, e.vm.state if isinstance(state, VmState) else None)
     _place_volatile(e, datastore)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, Generic, TypeVar
@@ -124,15 +124,21 @@ def name_index(scope: NameScope) -> Callable[[PoolObject], tuple[Hashable, ...]]
 
 
 def kind_table(
-    name: str, row_type: type[R], scope: NameScope, **indexes: Callable[[R], tuple[Hashable, ...]]
+    name: str,
+    row_type: type[R],
+    scope: NameScope,
+    columns: Mapping[str, Callable[[R], int | str]] | None = None,
+    **indexes: Callable[[R], tuple[Hashable, ...]],
 ) -> Table[R]:
-    """A table of objects by id, with the indexes every kind has (name, owner, group) and `indexes` of its own."""
+    """A table of objects by id, with the indexes every kind has (name, owner, group) and `indexes` of its own.
+
+    `columns`: how search columns of the database are computed that are not simply attributes of the row."""
     common: dict[str, Callable[[R], tuple[Hashable, ...]]] = {
         "name": name_index(scope),
         "uid": lambda row: (row.uid,),
         "gid": lambda row: (row.gid,),
     }
-    return Table(name, row_type, key=lambda row: row.oid, indexes={**common, **indexes})
+    return Table(name, row_type, key=lambda row: row.oid, indexes={**common, **indexes}, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)

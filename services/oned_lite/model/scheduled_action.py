@@ -17,7 +17,7 @@ VM_PARENT, BACKUPJOB_PARENT = "VM", "BACKUPJOB"
 
 
 class ScheduledAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`parent_type` VM or BACKUPJOB. `time` in epoch seconds, or seconds after the VM's start where `relative`.
+    """`parent_type` VM or BACKUPJOB. `time` in epoch seconds.
 
     `repeat`: 0 weekly, 1 monthly, 2 yearly, 3 hourly; `end_type`: 0 never, 1 after `end_value` times, 2 at `end_value`.
     `done`: when it last ran; `message`: why it last failed.
@@ -29,7 +29,6 @@ class ScheduledAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     action: str = ""
     args: str = ""
     time: int = UNSET
-    relative: bool = False
     repeat: int = UNSET
     days: str = ""
     end_type: int = UNSET
@@ -38,7 +37,6 @@ class ScheduledAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     message: str = ""
 
     def to_xml(self) -> str:
-        time = f"+{self.time}" if self.relative else str(self.time)
         return (
             "<SCHED_ACTION>"
             + "".join(
@@ -49,7 +47,7 @@ class ScheduledAction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
                     ("TYPE", self.parent_type),
                     ("ACTION", escape(self.action)),
                     ("ARGS", escape(self.args)),
-                    ("TIME", time),
+                    ("TIME", self.time),
                     ("REPEAT", self.repeat),
                     ("DAYS", escape(self.days)),
                     ("END_TYPE", self.end_type),

@@ -33,8 +33,8 @@ class Vm(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     user_template: Template = Template()
-    state: int = VmState.PENDING
-    lcm_state: int = LcmState.LCM_INIT
+    state: VmState = VmState.PENDING
+    lcm_state: LcmState = LcmState.LCM_INIT
     resched: bool = False
     stime: int
     etime: int = 0
@@ -48,11 +48,11 @@ class Vm(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_active(self) -> bool:
-        return self.state == VmState.ACTIVE
+        return self.state is VmState.ACTIVE
 
     @property
     def is_done(self) -> bool:
-        return self.state == VmState.DONE
+        return self.state is VmState.DONE
 
     @property
     def is_imported(self) -> bool:
@@ -62,7 +62,7 @@ class Vm(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def state_text(self) -> str:
         """The state as messages name it."""
-        return LcmState(self.lcm_state).name if self.is_active else VmState(self.state).name
+        return self.lcm_state.name if self.is_active else self.state.name
 
     def in_lcm(self, *states: LcmState) -> bool:
         return self.is_active and self.lcm_state in states
@@ -197,6 +197,7 @@ VMS: Kind[Vm] = Kind(
         "vm_pool",
         Vm,
         NameScope.NONE,
+        columns={"state": lambda row: int(row.state), "lcm_state": lambda row: int(row.lcm_state)},
         state=_by_state,
         alive=_alive,
         work=_needs_work,

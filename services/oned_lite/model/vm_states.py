@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 
-class VmState(IntEnum):
+class Numbered(Enum):
+    """A state with a number on the wire. Not an integer itself: STATE 5 and LCM_STATE 5 are not the same, and both are
+    looked up in one table of what may be asked in which state."""
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+
+class VmState(Numbered):
     """STATE. 7 was FAILED once and is never used."""
 
     INIT = 0
@@ -21,7 +29,7 @@ class VmState(IntEnum):
     CLONING_FAILURE = 11
 
 
-class LcmState(IntEnum):
+class LcmState(Numbered):
     """LCM_STATE."""
 
     LCM_INIT = 0
