@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from services.common.template import Template, Vector
 from services.oned_lite.model.quota import DATASTORE_QUOTA, IMAGE_QUOTA, NETWORK_QUOTA, NO_ID, VM_QUOTA, Family
 from services.oned_lite.model.vm import Vm
@@ -37,6 +39,14 @@ def settle(tx: Transaction, before: Vm, after: Vm, caller_uid: int | None = None
         quotas.add(tx, after, difference)
     else:
         quotas.check_and_add(tx, after, difference, caller_uid=caller_uid)
+
+
+def check_template(tx: Transaction, vm: Vm, template: Template, caller_uid: int) -> None:
+    """Asks whether the VM could have that template, and counts nothing: for what a driver will bring about later. Raises
+    QuotaExceeded."""
+    before = tx.savepoint()
+    settle(tx, vm, replace(vm, template=template), caller_uid)
+    tx.roll_back(before)
 
 
 def check_new(tx: Transaction, owner: Owned, template: Template, caller_uid: int) -> None:
