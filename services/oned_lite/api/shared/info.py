@@ -99,16 +99,18 @@ def _shown(call: Call, kind: Kind[R], filter_flag: int) -> Callable[[R], bool]:
     """The filter as a test of rows. An owner is shown his objects even where he may not use them; with -4 so is everybody
     in the group."""
     caller = call.caller
-    if filter_flag == MINE_GROUP_FILTER:
-        return lambda row: (
-            row.uid == caller.uid
-            or (row.gid in caller.group_ids and (caller.is_admin or bool(row.permissions.group_u)))
-        )
+    mine_or_group = filter_flag == MINE_GROUP_FILTER
+    if caller.is_admin and mine_or_group:
+        return lambda row: row.uid == caller.uid or row.gid in caller.group_ids
     if caller.is_admin or filter_flag in (MINE_FILTER, GROUP_FILTER):
         return lambda _row: True
     given = grants(call.tx, caller, Right.USE, kind.type)
     return lambda row: (
-        row.uid == caller.uid or owns(caller, Right.USE, kind.type, row) or covered(call.tx, given, kind, row)
+        row.uid == caller.uid
+        or (
+            (not mine_or_group or row.gid in caller.group_ids)
+            and (owns(caller, Right.USE, kind.type, row) or covered(call.tx, given, kind, row))
+        )
     )
 
 
