@@ -96,7 +96,8 @@ UPSTREAM: dict[str, TableSpec] = {
         ),
         _plain("history", Column("vid"), Column("seq"), BODY, Column("stime"), Column("etime"), key=2),
         _plain("vm_monitoring", Column("vmid"), Column("last_poll"), BODY, key=2),
-        _plain("host_monitoring", Column("hid"), Column("last_mon_time"), BODY, key=2),
+        # one row holds a host's latest records together, unlike OpenNebula's one row for each
+        _plain("host_monitoring", Column("hid"), BODY),
         _plain("vm_showback", Column("vmid"), Column("year"), Column("month"), BODY, key=3),
         _plain("vm_import", Column("deploy_id", Type.NAME), Column("vmid")),
         _plain(
