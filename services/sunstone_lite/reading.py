@@ -4,7 +4,8 @@ import asyncio
 
 from aiohttp import web
 
-from services.sunstone_lite import kinds
+from services.common.oned import OnedError
+from services.sunstone_lite import kinds, problems
 from services.sunstone_lite.items import Item, parse
 from services.sunstone_lite.kinds import Call, Kind
 from services.sunstone_lite.site import session_string, site_of
@@ -26,8 +27,20 @@ async def pool(request: web.Request, kind: Kind) -> tuple[Item, ...]:
 
 
 async def pools(request: web.Request, *keys: str) -> dict[str, tuple[Item, ...]]:
-    """Several pools at once, by the kinds' keys."""
-    found = await asyncio.gather(*(pool(request, kinds.KINDS[key]) for key in keys))
+    """Several pools at once, by the kinds' keys; one that the daemon refuses counts as empty.
+
+    For pages that are about something else: one refusal must not hide the rest.
+    """
+
+    async def granted(key: str) -> tuple[Item, ...]:
+        try:
+            return await pool(request, kinds.KINDS[key])
+        except OnedError as error:
+            if problems.is_authentication(error):
+                raise
+            return ()
+
+    found = await asyncio.gather(*map(granted, keys))
     return dict(zip(keys, found, strict=True))
 
 

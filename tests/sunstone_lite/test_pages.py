@@ -232,3 +232,10 @@ async def test_people_find_what_they_see_in_their_language(signed_in: Browser, d
     )
     page = await signed_in.get("/vms?q=rodando", **{"Accept-Language": "pt-BR"})
     assert "/vms/1" in page.links and "/vms/2" not in page.links
+
+
+async def test_one_refused_pool_hides_neither_dashboard_nor_form(signed_in: Browser, daemon: Daemon) -> None:
+    daemon.refuse["one.vnpool.info"] = (0x200, "User [2] : Not authorized.")
+    assert (await signed_in.get("/")).status == 200
+    assert "f-network" in (await signed_in.get("/templates/new")).html
+    assert (await signed_in.get("/networks")).status == 403

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from services.common.oned import OnedError
-from services.sunstone_lite import answers, problems, reading, states
+from services.sunstone_lite import answers, reading, states
 from services.sunstone_lite.cells import Bar, State
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds import KINDS
 from services.sunstone_lite.kinds.host import cpu_bar, memory_bar
 from services.sunstone_lite.site import session_string, site_of
 from services.sunstone_lite.watch import ask_zone
@@ -29,11 +27,9 @@ class Share:
 async def show(request: web.Request) -> web.StreamResponse:
     """HA table, VMs by state, capacity."""
     site = site_of(request)
-    overview, found = await asyncio.gather(
-        ask_zone(site.client, session_string(request), site.watch),
-        asyncio.gather(*(_pool(request, key) for key in COUNTED)),
+    overview, pools = await asyncio.gather(
+        ask_zone(site.client, session_string(request), site.watch), reading.pools(request, *COUNTED)
     )
-    pools = dict(zip(COUNTED, found, strict=True))
     return await answers.page(
         request,
         "dashboard.html",
@@ -45,16 +41,6 @@ async def show(request: web.Request) -> web.StreamResponse:
         storage=_storage(pools["datastores"]),
         hosts=Counter(states.of(states.HOST_STATES, host.number("STATE")) for host in pools["hosts"]).most_common(),
     )
-
-
-async def _pool(request: web.Request, key: str) -> tuple[Item, ...]:
-    """A pool, empty where the daemon refuses it to this user: one refusal must not hide the rest of the page."""
-    try:
-        return await reading.pool(request, KINDS[key])
-    except OnedError as error:
-        if problems.is_authentication(error):
-            raise
-        return ()
 
 
 def _shares(vms: tuple[Item, ...]) -> list[Share]:
