@@ -27,6 +27,8 @@ from services.oned_lite.model.objects import COUNTERS
 from services.oned_lite.model.quota import DEFAULT_QUOTAS, GROUP_QUOTAS, USER_QUOTAS
 from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
 from services.oned_lite.model.secret import SECRETS
+from services.oned_lite.model.showback import SHOWBACK
+from services.oned_lite.model.sql_tables import SQL_TABLES
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vdc import VDCS
 from services.oned_lite.model.vm import VMS
@@ -47,12 +49,14 @@ from . import (
     image,
     marketapp,
     marketplace,
+    sql,
     system,
     template_instantiate,
     user,
     user_login,
     vdc,
     vm,
+    vm_accounting,
     vm_actions,
     vm_allocate,
     vm_config,
@@ -91,6 +95,7 @@ METHODS = merge(
         marketapp.POOL_METHODS,
         marketplace.METHODS,
         marketplace.POOL_METHODS,
+        sql.METHODS,
         system.METHODS,
         user.METHODS,
         user.POOL_METHODS,
@@ -99,6 +104,7 @@ METHODS = merge(
         vdc.METHODS,
         vdc.POOL_METHODS,
         vm.METHODS,
+        vm_accounting.METHODS,
         vm_actions.METHODS,
         vm_allocate.METHODS,
         vm_config.METHODS,
@@ -125,6 +131,7 @@ TABLES: tuple[Table[Any], ...] = (
     ZONES.table,
     VDCS.table,
     SECRETS,
+    SQL_TABLES,
     CLUSTERS.table,
     HOSTS.table,
     DATASTORES.table,
@@ -132,6 +139,7 @@ TABLES: tuple[Table[Any], ...] = (
     VMS.table,
     VMGROUPS.table,
     HISTORY,
+    SHOWBACK,
     HOST_MONITORING,
     SCHEDULED_ACTIONS,
     USER_QUOTAS,

@@ -42,6 +42,7 @@ class VmEditor:
         self.conf = conf
         self.vm = vm
         self.caller_uid = caller_uid
+        self._opened = False
 
     # ------------------------------------------------------------------ the row
     def put(self, **changes: Any) -> None:
@@ -51,10 +52,14 @@ class VmEditor:
 
     def enter(self, lcm: LcmState, **changes: Any) -> None:
         """ACTIVE, in that LCM state."""
-        self.put(state=VmState.ACTIVE, lcm_state=lcm, step=self.vm.step + 1, **changes)
+        before = self.vm
+        self.put(state=VmState.ACTIVE, lcm_state=lcm, step=before.step + 1, **changes)
+        self._keep_in_records(before)
 
     def rest(self, state: VmState, **changes: Any) -> None:
         """Out of ACTIVE, or from one resting state to another."""
+        if self.vm.is_active:
+            self._keep_in_records(self.vm)
         self.put(state=state, lcm_state=LcmState.LCM_INIT, step=self.vm.step + 1, **changes)
 
     def set_template(self, template: Template) -> None:
@@ -99,6 +104,19 @@ class VmEditor:
         """Notes in the current record which action ends it."""
         self.stamp(action=int(action), uid=actor.uid, gid=actor.gid, request_id=actor.request_id)
 
+    def _keep_in_records(self, before: Vm) -> None:
+        """The VM as it is now goes into its current record, and into the one that has just been closed."""
+        kept = {
+            "vm": VMS.table.encode(self.vm),
+            "prev_state": int(before.state),
+            "prev_lcm_state": int(before.lcm_state),
+        }
+        if self.vm.seq >= 0:
+            self.stamp(**kept)
+        if self._opened and self.has_previous:
+            self.stamp_previous(**kept)
+            self._opened = False
+
     def open_record(self, host: Host, datastore: Datastore) -> None:
         """A new record on a host; it becomes the current one."""
         record = History(
@@ -114,6 +132,7 @@ class VmEditor:
         )
         self.tx.put(HISTORY, record)
         self.put(seq=record.seq)
+        self._opened = True
 
     def reopen_record(self, like: History | None = None, **times: int) -> None:
         """A new record on the same host as `like` (the current one by default)."""
@@ -131,6 +150,7 @@ class VmEditor:
         )
         self.tx.put(HISTORY, replace(record, **times))
         self.put(seq=record.seq)
+        self._opened = True
 
     # ------------------------------------------------------------------ host
     def occupy(self, hid: int) -> None:

@@ -6,14 +6,14 @@ from services.common.template import Template, Vector
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import internal
 from services.oned_lite.model.vm import Vm
-from services.oned_lite.state import Transaction
+from services.oned_lite.state import Reader, Transaction
 
 from .vm_context import Subject
 
 NAMES = ("NIC", "NIC_ALIAS")
 
 
-def subject_of(_tx: Transaction, vm: Vm) -> Subject:
+def subject_of(_reader: Reader, vm: Vm) -> Subject:
     """The VM as its context sees it."""
     return Subject(vm.oid, vm.name, vm.uid, vm.gid, vm.uname, vm.gname, vm.template, vm.user_template, networks={})
 

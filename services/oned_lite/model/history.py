@@ -16,7 +16,10 @@ NOBODY = -1
 
 class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Times in epoch seconds, 0 while unset: `stime`..`etime` the record, `pstime`..`petime` prolog, `rstime`..`retime`
-    running, `estime`..`eetime` epilog. `uid`, `gid` and `request_id` tell who asked for `action`, which ended it."""
+    running, `estime`..`eetime` epilog. `uid`, `gid` and `request_id` tell who asked for `action`, which ended it.
+
+    `vm` is the VM's row as it was when the record last changed its state: what accounting shows and showback charges.
+    """
 
     oid: int
     seq: int
@@ -38,6 +41,9 @@ class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uid: int = NOBODY
     gid: int = NOBODY
     request_id: int = NOBODY
+    vm: bytes = b""
+    prev_state: int = 0
+    prev_lcm_state: int = 0
 
     def to_xml(self, vm_xml: str = "") -> str:
         """`<HISTORY>`; accounting puts the VM's body into it."""

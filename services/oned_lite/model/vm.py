@@ -73,24 +73,25 @@ def current_record(reader: Reader, row: Vm) -> History | None:
     return reader.get(HISTORY, (row.oid, row.seq)) if row.seq >= 0 else None
 
 
-def _head_xml(row: Vm) -> str:
+def _head_xml(row: Vm, previous: tuple[int, int] | None) -> str:
+    prev_state, prev_lcm_state = previous or (int(row.state), int(row.lcm_state))
     return (
         f"<LAST_POLL>0</LAST_POLL><STATE>{int(row.state)}</STATE><LCM_STATE>{int(row.lcm_state)}</LCM_STATE>"
-        f"<PREV_STATE>{int(row.state)}</PREV_STATE><PREV_LCM_STATE>{int(row.lcm_state)}</PREV_LCM_STATE>"
+        f"<PREV_STATE>{prev_state}</PREV_STATE><PREV_LCM_STATE>{prev_lcm_state}</PREV_LCM_STATE>"
         f"<RESCHED>{int(row.resched)}</RESCHED><STIME>{row.stime}</STIME><ETIME>{row.etime}</ETIME>"
         f"<DEPLOY_ID>{row.deploy_id}</DEPLOY_ID>"
     )
 
 
-def body_xml(reader: Reader, row: Vm, history: str, *, with_actions: bool = True) -> str:
-    """`<VM>` with the history given; accounting's records hold it without one."""
-    actions = of_parent(reader, VM_PARENT, row.oid) if with_actions else []
+def body_xml(reader: Reader, row: Vm, history: str, previous: tuple[int, int] | None = None) -> str:
+    """`<VM>` with the history given. `previous`: the state (and LCM state) before, where it is not the present one."""
+    actions = of_parent(reader, VM_PARENT, row.oid)
     action_ids = id_list("SCHED_ACTIONS", (one.oid for one in actions))
     template = row.template.to_xml().removesuffix("</TEMPLATE>") + "".join(one.to_xml() for one in actions)
     snapshots = "".join(held.to_xml(disk_id) for disk_id, held in row.disk_snapshots if held.items or held.next_oid)
     config = row.backup_config.to_xml("BACKUP_CONFIG") if row.backup_config else "<BACKUP_CONFIG/>"
     return (
-        f"<VM>{row.owner_xml()}{row.permissions.to_xml()}{_head_xml(row)}{row.lock_xml()}<MONITORING></MONITORING>"
+        f"<VM>{row.owner_xml()}{row.permissions.to_xml()}{_head_xml(row, previous)}{row.lock_xml()}<MONITORING></MONITORING>"
         f"{action_ids}{template}</TEMPLATE>{row.user_template.to_xml('USER_TEMPLATE')}{history}{snapshots}"
         f"<BACKUPS>{config}{id_list('BACKUP_IDS', row.backup_ids)}</BACKUPS></VM>"
     )
@@ -100,6 +101,17 @@ def render(reader: Reader, row: Vm) -> str:
     """`<VM>` as one.vm.info shows it."""
     history = "".join(record.to_xml() for record in records(reader, row.oid))
     return body_xml(reader, row, f"<HISTORY_RECORDS>{history}</HISTORY_RECORDS>")
+
+
+def vm_then(record: History) -> Vm:
+    """The VM as it was at the end of the record, or as it is by now."""
+    return VMS.table.decode(record.vm)
+
+
+def accounting_xml(reader: Reader, record: History) -> str:
+    """`<HISTORY>` with the VM of that time in it."""
+    previous = (record.prev_state, record.prev_lcm_state)
+    return record.to_xml(body_xml(reader, vm_then(record), "<HISTORY_RECORDS/>", previous))
 
 
 _DISK_SHOWN = (
