@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from services.oned_lite.raft import AddLearner, Promote, Remove, Role
 
-from .cluster import Cluster, Network, Server
+from .cluster import ELECTION_TIMEOUT_MS, Cluster, Network, Server
 
 SERVERS_MAX = 6
 RECOVERY_MS = 20_000
@@ -49,6 +49,7 @@ class Chaos:
             (1, self._fail_disk),
             (2, self._slow_disk),
             (1, self._disconnect),
+            (2, self._forsake_leader),
         ]
         weights = [weight for weight, _ in actions]
         self._rng.choices([action for _, action in actions], weights)[0]()
@@ -152,6 +153,19 @@ class Chaos:
     def _disconnect(self) -> None:
         self.cluster.disconnect(self._any(), self._any())
 
+    def _forsake_leader(self) -> None:
+        """The others see its connection close and can elect at once, while it has not noticed anything."""
+        leader = self.cluster.leader()
+        if leader is None:
+            return
+        for other in self.cluster.servers:
+            if other != leader.server_id:
+                self.cluster.network.blocked |= {(leader.server_id, other), (other, leader.server_id)}
+                self.cluster.disconnect(other, leader.server_id)
+        self.cluster.run(20)
+        self._propose()
+        self._read()
+
     # Peace
 
     def _heal(self) -> None:
@@ -163,6 +177,7 @@ class Chaos:
             if server.node is not None and server.node.failed:
                 cluster.crash(server.server_id)
             cluster.start(server.server_id)
+        cluster.run(2 * ELECTION_TIMEOUT_MS)  # what is still under way, such as a hand-over, may arrive
 
     def _demand_progress(self) -> None:
         """A healthy cluster elects a leader that commits something new and answers a read."""
