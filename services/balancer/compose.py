@@ -11,6 +11,7 @@ from services.balancer.wire.fields import HOP_BY_HOP
 from services.balancer.wire.request import RequestHead
 
 _PLAIN_NAME = b"-0123456789abcdefghijklmnopqrstuvwxyz"
+_KEPT = "/:@!$&'()*+,;=~-._"  # what a path may hold unescaped
 _NOT_FORWARDED = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
 
@@ -45,10 +46,8 @@ def target_for(request: RequestHead, route: Route) -> bytes:
         if request.target[:1] == b"/" or request.target == b"*":
             return request.target
         path = request.path
-    elif request.path.startswith(route.prefix):
-        path = route.upstream_uri + request.path[len(route.prefix) :]
     else:
-        path = route.upstream_uri + quote(normalise(request.path)[len(route.prefix) :]).encode()
+        path = route.upstream_uri + quote(normalise(request.path)[len(route.prefix) :], safe=_KEPT).encode()
     return path + b"?" + request.query if request.query else path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.balancer.nginx.conf import read_nginx_conf
 from services.balancer.settings import Settings
 from services.balancer.site import Plan, SiteError, build
 from services.common.settings import SettingsError, load
@@ -11,7 +12,7 @@ from services.common.settings import SettingsError, load
 
 def read_plan(path: Path) -> Plan:
     """Read and compile a file; raises SettingsError with every problem."""
-    settings = load(path, Settings)
+    settings = read_nginx_conf(path) if path.suffix == ".conf" else load(path, Settings)
     try:
         return build(settings)
     except SiteError as error:

@@ -66,7 +66,13 @@ def _arguments() -> argparse.Namespace:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, YAML")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="YAML, or an nginx.conf (*.conf)",
+    )
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""The shape of the settings file. ``nginx_conf`` reads an nginx.conf into the same shape."""
+"""The shape of the settings file. The package ``nginx`` reads an nginx.conf into the same shape."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_body",
         "_held",
+        "_last_head",
         "_pending",
         "_phase",
         "_prepared",
@@ -66,8 +67,9 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.slot = UNPLACED
         self._stalled_bytes = 0
+        self._last_head = b""
         self._pending = b""
-        self._phase = _Phase.IDLE
+        self._phase = IDLE
         self._body: BodyReader | None = None
         self._held = False
 
@@ -202,7 +204,9 @@ class ClientConnection(asyncio.Protocol):
             request = self.listener.parser.parse(head)
             prepared = prepare(self.listener.plan, self.engine.pools, request, self.info)
             if prepared.reusable:
-                self.listener.remember(head, prepared)
+                if head == self._last_head:  # heads that never come again are not worth remembering
+                    self.listener.remember(head, prepared)
+                self._last_head = head
         return prepared
 
     def _begin(self, prepared: Prepared) -> None:

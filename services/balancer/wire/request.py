@@ -206,7 +206,7 @@ def _unique_fields(fields: tuple[Field, ...]) -> dict[bytes, bytes]:
 
 def _split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes, bytes]:
     """Authority (absolute form only), path and query of a target."""
-    if method == b"CONNECT":
+    if method == b"CONNECT" and target[:1] == b"/":
         raise FramingError("CONNECT is not offered", 405)
     authority: bytes | None = None
     if target[:1] != b"/":

@@ -1,0 +1,1 @@
+"""Reading an nginx.conf: crossplane parses, these modules interpret, and refuse what is not supported."""

@@ -1,0 +1,104 @@
+"""Directives of an nginx.conf and the grammar of their values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from services.balancer.core.variables import compile_template, setting
+
+_TIME = re.compile(r"(\d+)(ms|s|m|h|d|w|M|y)?")
+_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
+_SIZE = re.compile(r"(\d+)([kKmMgG])?")
+_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One directive with where it stands; ``block`` is None for simple ones."""
+
+    name: str
+    args: tuple[str, ...]
+    file: str
+    line: int
+    block: tuple[Directive, ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """The first argument, or nothing."""
+        return self.args[0] if self.args else ""
+
+
+Block = tuple[Directive, ...]
+
+
+class Problems:
+    """Everything wrong with a file, in its order."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._templates: list[tuple[Directive, str]] = []
+        self._declared: set[str] = set()
+
+    def add(self, directive: Directive, problem: str) -> None:
+        self.lines.append(f"{directive.file}:{directive.line}: {directive.name}: {problem}")
+
+    def add_text(self, text: str) -> None:
+        self.lines.append(text)
+
+    def unsupported(self, directive: Directive) -> None:
+        self.add(directive, "this directive is not supported here")
+
+    def wrong(self, directive: Directive, expected: str) -> None:
+        self.add(directive, f"expected {expected}, got {' '.join(directive.args) or 'nothing'!r}")
+
+    def template(self, directive: Directive, text: str) -> str:
+        """Note a text with variables, to be checked once all variables of the file are known."""
+        self._templates.append((directive, text))
+        return text
+
+    def declare(self, variable: str) -> None:
+        """Note a variable that the file itself defines (``set``)."""
+        self._declared.add(variable)
+
+    def check_templates(self, maps: set[str]) -> None:
+        known = {name: setting(name) for name in self._declared | maps}
+        for directive, text in self._templates:
+            try:
+                compile_template(text, known)
+            except ValueError as error:
+                self.add(directive, str(error))
+
+
+def number(directive: Directive, problems: Problems) -> int:
+    """The first argument as a number; 1 after a problem."""
+    if directive.text.isdigit():
+        return int(directive.text)
+    problems.wrong(directive, "a number")
+    return 1
+
+
+def seconds(directive: Directive, problems: Problems, text: str | None = None) -> float:
+    """A time such as ``500ms``, ``10``, ``1m30s``, in seconds."""
+    value = directive.text if text is None else text
+    parts = _TIME.findall(value)
+    if not parts or "".join(amount + unit for amount, unit in parts) != value.replace(" ", ""):
+        problems.wrong(directive, "a time such as 500ms, 10s or 1m")
+        return 1.0
+    return float(sum(int(amount) * _UNITS_S[unit or "s"] for amount, unit in parts))
+
+
+def size(directive: Directive, problems: Problems, text: str | None = None) -> int:
+    """A size such as ``8k`` or ``10m``, in bytes."""
+    found = _SIZE.fullmatch(directive.text if text is None else text)
+    if found is None:
+        problems.wrong(directive, "a size such as 8k or 10m")
+        return 1 << 20
+    return int(found[1]) * _FACTORS[(found[2] or "").lower()]
+
+
+def flag(directive: Directive, problems: Problems) -> bool:
+    """``on`` or ``off``."""
+    if directive.text not in ("on", "off"):
+        problems.wrong(directive, "on or off")
+    return directive.text == "on"

@@ -1,0 +1,80 @@
+"""``upstream`` blocks of an nginx.conf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.balancer.nginx.directives import Directive, Problems, number, seconds
+from services.balancer.settings import KeepAlive, Queue, Server, Upstream
+
+_METHODS = ("least_conn", "ip_hash")
+
+
+class UpstreamReader:
+    """Reads one upstream block at a time."""
+
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+
+    def read(self, upstream: Directive) -> Upstream:
+        servers: list[Server] = []
+        values: dict[str, Any] = {}
+        keepalive: dict[str, Any] = {}
+        for directive in upstream.block or ():
+            name = directive.name
+            if name == "server":
+                servers.append(self._server(directive))
+            elif name in _METHODS:
+                values["method"] = name
+            elif name == "hash":
+                values["hash_key"] = self._problems.template(directive, directive.text)
+                values["method"] = "hash consistent" if "consistent" in directive.args[1:] else "hash"
+            elif name == "random":
+                values["method"] = self._random(directive)
+            elif name == "queue":
+                values["queue"] = self._queue(directive)
+            elif name == "keepalive":
+                keepalive["connections"] = number(directive, self._problems)
+            elif name == "keepalive_requests":
+                keepalive["requests"] = number(directive, self._problems)
+            elif name in ("keepalive_timeout", "keepalive_time"):
+                key = "idle_s" if name == "keepalive_timeout" else "life_s"
+                keepalive[key] = seconds(directive, self._problems)
+            elif name != "zone":
+                self._problems.unsupported(directive)
+        if not servers:
+            self._problems.add(upstream, f"{upstream.text} has no server")
+            servers = [Server(address="127.0.0.1:1")]
+        return Upstream(servers=servers, keepalive=KeepAlive(**keepalive), **values)
+
+    def _server(self, directive: Directive) -> Server:
+        values: dict[str, Any] = {}
+        for argument in directive.args[1:]:
+            key, equals, value = argument.partition("=")
+            if key in ("weight", "max_fails", "max_conns") and value.isdigit():
+                values[key] = int(value)
+            elif key == "fail_timeout" and equals:
+                values["fail_timeout_s"] = int(seconds(directive, self._problems, value))
+            elif key == "slow_start" and equals:
+                values["slow_start_s"] = seconds(directive, self._problems, value)
+            elif argument in ("backup", "down"):
+                values[argument] = True
+            else:
+                self._problems.add(directive, f"parameter {argument} is not supported")
+        return Server(address=with_port(directive.text), **values)
+
+    def _random(self, directive: Directive) -> str:
+        if directive.args in ((), ("two",), ("two", "least_conn")):
+            return "random two" if directive.args else "random"
+        self._problems.wrong(directive, "nothing, two, or two least_conn")
+        return "random"
+
+    def _queue(self, directive: Directive) -> Queue:
+        timeout = next((a.partition("=")[2] for a in directive.args[1:] if a.startswith("timeout=")), "60s")
+        return Queue(size=number(directive, self._problems), timeout_s=seconds(directive, self._problems, timeout))
+
+
+def with_port(address: str) -> str:
+    """An address with nginx's default port 80 when it has none."""
+    host, colon, port = address.rpartition(":")
+    return address if colon and host and port.isdigit() else f"{address}:80"
