@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from typing import Any
-
 from services.common import logs
-from services.oned_lite import model
-from services.oned_lite.model.objects import Kind
+from services.oned_lite.model.kinds import kinds
 from services.oned_lite.state import Change, Reader
 
 log = logs.get("storage")
-
-
-def kinds() -> dict[str, Kind[Any]]:
-    """Every kind that a module of the model defines, by its table's name."""
-    modules = [
-        importlib.import_module(f"{model.__name__}.{found.name}") for found in pkgutil.iter_modules(model.__path__)
-    ]
-    return {one.table.name: one for module in modules for one in vars(module).values() if isinstance(one, Kind)}
 
 
 class Bodies:
