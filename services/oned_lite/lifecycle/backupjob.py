@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from services.common.template import Template
 from services.oned_lite.model.backupjob import BACKUPJOBS, PARALLEL, SEQUENTIAL, BackupJob
+from services.oned_lite.model.times import stamp
 from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.state import Transaction
 from services.oned_lite.state.table import rows
@@ -138,8 +138,8 @@ def vm_done(tx: Transaction, vm: Vm, fault: str | None) -> None:
 
 
 def _failed(job: BackupJob, vm_id: int, fault: str, now: int) -> BackupJob:
-    text = f"{time.strftime('%a %b %d %H:%M:%S %Y', time.gmtime(now))} : {fault}"
-    return replace(job, errors=_with(job.errors, vm_id), template=job.template.with_set("ERROR", text))
+    template = job.template.with_set("ERROR", f"{stamp(now)} : {fault}")
+    return replace(job, errors=_with(job.errors, vm_id), template=template)
 
 
 def _with(oids: tuple[int, ...], *more: int) -> tuple[int, ...]:

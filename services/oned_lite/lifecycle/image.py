@@ -6,7 +6,6 @@ Which states these are, and where success and failure lead, is in the tables bel
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -16,6 +15,7 @@ from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.image import IMAGES, Image, ImageState
 from services.oned_lite.model.quota import DATASTORE_QUOTA
 from services.oned_lite.model.removal import remove
+from services.oned_lite.model.times import stamp
 from services.oned_lite.policy import quotas
 from services.oned_lite.policy.quotas import Charge
 from services.oned_lite.state import Reader, Transaction
@@ -226,8 +226,8 @@ def _snapshot_done(step: Step, image: Image, work: Work, result: WorkResult) -> 
 
 def with_error(image: Image, task: str, message: str, now: int) -> Image:
     """With ERROR in the template: when it was, what failed, and the driver's reason."""
-    when = time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(now))
-    text = f"{when} : {WHAT_FAILED[task]}: {message}" if message else f"{when} : {WHAT_FAILED[task]}."
+    reason = f": {message}" if message else "."
+    text = f"{stamp(now)} : {WHAT_FAILED[task]}{reason}"
     return replace(image, template=image.template.with_set("ERROR", text))
 
 

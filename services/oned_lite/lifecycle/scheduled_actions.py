@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from enum import IntEnum
 
 from msgspec.structs import replace
@@ -15,6 +14,7 @@ from services.oned_lite.model.scheduled_action import (
     ScheduledAction,
     of_parent,
 )
+from services.oned_lite.model.times import moment, stamp
 from services.oned_lite.state import Transaction
 
 HOUR_S = 3600
@@ -169,7 +169,7 @@ def after_run(row: ScheduledAction, now: int, fault: str) -> ScheduledAction | N
 
     `fault` is why it failed, "" for success.
     """
-    message = f"{time.strftime('%a %b %d %H:%M:%S %Y', time.gmtime(now))} : {fault}" if fault else ""
+    message = f"{stamp(now)} : {fault}" if fault else ""
     row = replace(row, done=now, message=message)
     if row.repeat == UNSET:
         return row if fault else None
@@ -189,16 +189,16 @@ def next_time(row: ScheduledAction, now: int) -> int:
     if row.repeat == Repeat.HOURLY:
         step = days[0] * HOUR_S
         return row.time + step * max(1, -(-(now + 1 - row.time) // step))
-    moment = row.time
-    while moment <= now or not _is_on(moment, Repeat(row.repeat), days):
-        moment += DAY_S
-    return moment
+    following = row.time
+    while following <= now or not _is_on(following, Repeat(row.repeat), days):
+        following += DAY_S
+    return following
 
 
-def _is_on(moment: int, repeat: Repeat, days: list[int]) -> bool:
-    date = time.gmtime(moment)
+def _is_on(epoch_s: int, repeat: Repeat, days: list[int]) -> bool:
+    date = moment(epoch_s)
     if repeat is Repeat.WEEKLY:
-        return (date.tm_wday + 1) % 7 in days  # Sunday is 0
+        return date.isoweekday() % 7 in days  # Sunday is 0
     if repeat is Repeat.MONTHLY:
-        return date.tm_mday in days
-    return date.tm_yday - 1 in days
+        return date.day in days
+    return date.timetuple().tm_yday - 1 in days
