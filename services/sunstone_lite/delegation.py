@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from services.common import logs
 from services.common.oned import OnedClient, OnedError
 from services.common.settings import read_secret
 from services.sunstone_lite.items import Item, parse
@@ -26,6 +27,8 @@ AES_BLOCK_BITS = 128
 XML_RPC_API_ERROR = 0x1000
 NO_GROUP = -1
 MARGIN_S = 300  # a token must outlive the session by this much to be shared
+
+log = logs.get("sunstone.delegation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,18 @@ class Delegate:
             group=item.text("GNAME"),
             groups=tuple(int(group.value) for group in item.all("GROUPS/ID")),
         )
-        until = self.clock() + life_s
-        return (login, until) if self.cipher else await self._with_token(login, session, item, life_s)
+        if self.cipher and await self._cipher_is_accepted(login):
+            return login, self.clock() + life_s
+        return await self._with_token(login, session, item, life_s)
+
+    async def _cipher_is_accepted(self, login: Login) -> bool:
+        """Whether oned takes our server token; if not, somebody must be told, and a login token will do meanwhile."""
+        try:
+            await self.client.call(self.session(login), "one.user.info", -1)
+        except OnedError as error:
+            log.error("oned refuses server_credentials, using a login token instead", error=str(error))
+            return False
+        return True
 
     async def _with_token(self, login: Login, session: str, item: Item, life_s: int) -> tuple[Login, float]:
         """A token of its own for this session; where oned refuses an eleventh, the longest-lived one there is."""
@@ -96,7 +109,9 @@ class Delegate:
 
     def session(self, login: Login) -> str:
         """The session string, first argument of every XML-RPC call."""
-        return self.cipher.session(login.name, self.clock()) if self.cipher else f"{login.name}:{login.secret}"
+        if self.cipher and not login.secret:
+            return self.cipher.session(login.name, self.clock())
+        return f"{login.name}:{login.secret}"
 
 
 def _keep(login: Login, token: str, *, revocable: bool) -> Login:

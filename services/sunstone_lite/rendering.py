@@ -104,7 +104,7 @@ def _filters(language: "Language") -> dict[str, object]:
         return format_datetime(when, "short", locale=locale) + " UTC"
 
     def ago(epoch: float, now: float) -> str:
-        return str(format_timedelta(round(epoch - now), add_direction=True, locale=locale))
+        return str(format_timedelta(min(round(epoch - now), -1), add_direction=True, locale=locale))
 
     return {
         "number": number,

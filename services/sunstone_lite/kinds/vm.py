@@ -48,6 +48,15 @@ def _terminate(key: str, label: str, icon: str, warning: str) -> Action:
     )
 
 
+def _recover(key: str, label: str, icon: str, operation: int, *, grave: bool = False, warning: str = "") -> Action:
+    """`one.vm.recover` for machines that failed (constants.yaml, vm_recover_operations)."""
+    return Action(key, label, icon, lambda oid: Call("one.vm.recover", (oid, operation)), _has_failed, grave, warning)
+
+
+def _has_failed(item: Item) -> bool:
+    return states.vm_code(item).endswith("FAILURE")
+
+
 ACTIONS = (
     _action("resume", N_("Resume"), "play", _RESTS | {"UNKNOWN"}),
     _action(
@@ -59,6 +68,10 @@ ACTIONS = (
     _action("undeploy", N_("Undeploy"), "eject", _RUNS | {"POWEROFF"}),
     _action("hold", N_("Hold"), "hand", frozenset({"PENDING"})),
     _action("release", N_("Release"), "play", frozenset({"HOLD"})),
+    _recover("retry", N_("Retry"), "restart", 2),
+    _recover(
+        "recreate", N_("Recreate"), "plus", 4, grave=True, warning=N_("Placed and made anew; its disks are lost.")
+    ),
     _terminate(
         "terminate", N_("Terminate"), "trash", N_("The machine and its non-persistent disks are removed for good.")
     ),
