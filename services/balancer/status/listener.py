@@ -25,11 +25,11 @@ class StatusListener:
         if not settings.status:
             return 0
         app = StatusApp(self._balancer, self._changes, self._reload)
-        runner = web.AppRunner(app.application(writable=settings.status_allows_changes), access_log=None)
+        runner = web.AppRunner(app.application(writable=settings.status_allows_changes), access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         self._runner = runner
         host, port = split_address(settings.status)
-        site = web.TCPSite(runner, host, port, shutdown_timeout=0.5)
+        site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:
