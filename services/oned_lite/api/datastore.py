@@ -13,6 +13,7 @@ from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.removal import remove
+from services.oned_lite.policy import secrets
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -55,7 +56,8 @@ def allocate(call: Call, text: str, cluster_id: int = MISSING) -> int:
         row = completed(row, call.conf)
     except DatastoreFault as fault:
         raise internal(str(fault)) from None
-    call.tx.put(DATASTORES.table, msgspec.structs.replace(row, monitoring=is_monitored(row)))
+    sealed = secrets.sealed(call.tx, call.conf, DATASTORES.encrypted, row.template)
+    call.tx.put(DATASTORES.table, msgspec.structs.replace(row, template=sealed, monitoring=is_monitored(row)))
     return oid
 
 

@@ -6,6 +6,7 @@ from services.common.template import Template
 from services.oned_lite.model.document import DOCUMENTS, Document
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.removal import remove
+from services.oned_lite.policy import secrets
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -39,7 +40,7 @@ def _new(call: Call, name: str, type: int, template: Template) -> Document:
         gname=call.caller.gname,
         permissions=new_permissions(call),
         type=type,
-        template=template,
+        template=secrets.sealed(call.tx, call.conf, DOCUMENTS.encrypted, template),
     )
     return call.tx.put(DOCUMENTS.table, row)
 

@@ -11,6 +11,7 @@ from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.removal import remove
 from services.oned_lite.model.vmtemplate import TEMPLATES, VmTemplate
+from services.oned_lite.policy import secrets
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.restricted import first_restricted
 
@@ -53,7 +54,7 @@ def new_template(call: Call, name: str, template: Template) -> VmTemplate:
         uname=call.caller.name,
         gname=call.caller.gname,
         permissions=new_permissions(call),
-        template=template,
+        template=secrets.sealed(call.tx, call.conf, TEMPLATES.encrypted, template),
         regtime=call.tx.now,
     )
     return call.tx.put(TEMPLATES.table, row)
@@ -70,6 +71,9 @@ def info(call: Call, oid: int, extended: bool = False, decrypt: bool = False) ->
     authorization.check()
     if extended:
         row = msgspec.structs.replace(row, template=template_images.extended(call, row.template))
+    if decrypt and call.caller.is_admin:
+        plain = secrets.opened(call.tx, call.conf, TEMPLATES.encrypted, row.template)
+        row = msgspec.structs.replace(row, template=plain)
     return TEMPLATES.info_xml(call.tx, row)
 
 

@@ -25,6 +25,7 @@ from services.oned_lite.model.image import (
 from services.oned_lite.model.objects import Permissions, next_oid
 from services.oned_lite.policy.names import name_fault, taken_by
 from services.oned_lite.policy.quotas import check_and_add
+from services.oned_lite.policy.secrets import sealed
 from services.oned_lite.state import Transaction
 
 from .image import CLONABLE, CLONE, COPY, MAKE, ImageFault, begin_clone, in_state, space, with_task
@@ -147,7 +148,7 @@ def create(
         size=size or 0,
         format="" if path else template.get("FORMAT") or driver or EMPTY_FORMAT,
         fs=template.get("FS"),
-        template=_stored(template, image_type, conf),
+        template=sealed(tx, conf, IMAGES.encrypted, _stored(template, image_type, conf)),
     )
     if driver:
         image = replace(image, template=image.template.with_set("DRIVER", driver))

@@ -85,6 +85,7 @@ DATASTORES = Kind(
     pool_root="DATASTORE_POOL",
     name_scope=NameScope.POOL,
     render=render,
+    encrypted="DATASTORE_ENCRYPTED_ATTR",
     first_oid=100,
     cluster_ids=lambda _reader, row: row.cluster_ids,
 )

@@ -34,4 +34,5 @@ DOCUMENTS = Kind(
     pool_root="DOCUMENT_POOL",
     name_scope=NameScope.NONE,
     render=render,
+    encrypted="DOCUMENT_ENCRYPTED_ATTR",
 )

@@ -165,4 +165,5 @@ IMAGES = Kind(
     pool_root="IMAGE_POOL",
     name_scope=NameScope.OWNER,
     render=render,
+    encrypted="IMAGE_ENCRYPTED_ATTR",
 )

@@ -31,4 +31,5 @@ TEMPLATES = Kind(
     pool_root="VMTEMPLATE_POOL",
     name_scope=NameScope.OWNER,
     render=render,
+    encrypted="VM_ENCRYPTED_ATTR",
 )
