@@ -24,7 +24,8 @@ _OUTSIDE_ON_LAST_LINE = re.compile(_TOKENS, re.VERBOSE | re.DOTALL)  # a comment
 _AFTER_EQUAL = re.compile(
     r"[ \t]*+ (?P<OBRACKET> \[ [ \t\n]*+ ) | (?P<STRING> [^=\#\ \t\n,\[\]]++ ) | [ \t]++ | .", re.VERBOSE | re.DOTALL
 )
-_QUOTED = re.compile(r'"(?: [^"]++ | (?<=\\)" )*+"', re.VERBOSE)
+# a repeated group that holds a possessive quantifier matches wrongly in Python 3.11.2, Debian 12's
+_QUOTED = re.compile(r'"[^"]*+ (?: (?<=\\)" [^"]*+ )* (?<!\\)"', re.VERBOSE)
 _NO_XML_NAME = re.compile(r"[0-9]")
 
 
