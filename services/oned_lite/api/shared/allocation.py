@@ -6,6 +6,7 @@ from typing import Any
 
 from services.common.template import Template, TemplateError, parse
 from services.oned_lite.api.call import Call
+from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ParameterFault, internal
 from services.oned_lite.model.objects import Kind, Permissions
 from services.oned_lite.policy.names import name_fault, taken_by
@@ -47,8 +48,12 @@ def check_new_name(call: Call, kind: Kind[Any], name: str) -> str:
 
 def new_permissions(call: Call) -> Permissions:
     """The caller's umask on what a new object gives by itself."""
+    base = USER_BASE if others_may(call.conf) else CLOSED_BASE
     if 0 in (call.caller.uid, call.caller.gid):
         base = ADMIN_BASE
-    else:
-        base = USER_BASE if call.conf.template.get_bool("ENABLE_OTHER_PERMISSIONS", True) else CLOSED_BASE
     return Permissions.from_octal(base & ~call.caller.umask)
+
+
+def others_may(conf: Configuration) -> bool:
+    """Whether plain users may let everybody use their objects."""
+    return bool(conf.template.get_bool("ENABLE_OTHER_PERMISSIONS", True))

@@ -16,6 +16,8 @@ from services.oned_lite.policy import quotas
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.quotas import Charge
 
+from .allocation import others_may
+
 UNCHANGED = -1
 
 
@@ -48,13 +50,21 @@ def chown(
 
 
 def chmod(call: Call, kind: Kind[Any], oid: int, bits: Sequence[int]) -> int:
-    """Nine bits, each 1, 0 or -1 (leave). Changing an ADMIN bit needs ADMIN, anything else MANAGE."""
+    """Nine bits, each 1, 0 or -1 (leave). Changing an ADMIN bit needs ADMIN, anything else MANAGE. ENABLE_OTHER_PERMISSIONS
+    may keep the bits of all others to administrators."""
     row = kind.get(call.tx, oid)
     old = msgspec.structs.astuple(row.permissions)
     new = tuple(before if bit == UNCHANGED else bit for before, bit in zip(old, bits, strict=True))
-    admin_changes = any(old[position] != new[position] for position in (2, 5, 8))
-    call.authorize().need(Right.ADMIN if admin_changes else Right.MANAGE, kind, row).check()
+    admin_changes = any(old[position] != new[position] for position in _ADMIN_BITS)
+    authorization = call.authorize().need(Right.ADMIN if admin_changes else Right.MANAGE, kind, row)
+    if old[_OTHERS] != new[_OTHERS] and not call.caller.is_admin and not others_may(call.conf):
+        authorization.deny("Management of 'other' permissions is disabled in oned.conf")
+    authorization.check()
     if any(bit not in (0, 1) for bit in new):
         raise internal("New permission values must be -1, 0 or 1")
     call.tx.put(kind.table, msgspec.structs.replace(row, permissions=Permissions(*new)))
     return oid
+
+
+_ADMIN_BITS = (2, 5, 8)
+_OTHERS = slice(6, 9)
