@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from services.common.template import Template
+from services.oned_lite.lifecycle import vm_backup
 from services.oned_lite.lifecycle.image import (
     REMOVE,
     SNAPSHOT_DELETE,
@@ -148,11 +149,13 @@ def begin_delete(call: Call, image: Image, *, force: bool = False) -> None:
         error = action(f"Cannot delete image. {fault}")
         error.keeps_changes = force
         raise error
+    vm_backup.forget(call.tx, image)
     call.tx.put(IMAGES.table, with_task(image, ImageState.DELETE, REMOVE))
 
 
 def _delete_fault(image: Image, force: bool) -> str | None:
-    if image.state in IN_USE or (image.state is ImageState.READY and image.running_vms):
+    used = image.state in IN_USE or (image.state is ImageState.READY and image.running_vms)
+    if used and image.type is not ImageType.BACKUP:
         return f"There are {image.running_vms} VMs using it."
     if image.state is ImageState.CLONE:
         return "There are active clone operations."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.oned_lite.lifecycle import host_share, vm_recovery, vm_requests
 from services.oned_lite.lifecycle.vm_requests import DEPLOYABLE, MIGRATABLE, REQUESTS
 from services.oned_lite.model.datastore import DATASTORES, Datastore, DatastoreType
@@ -27,6 +29,7 @@ _RECOVER_ACTIONS = {RETRY: "retry", DELETE: "delete", RECREATE: "delete-recreate
 
 @METHODS.add("action")
 def perform(call: Call, name: str, oid: int) -> int:
+    """The history of a terminated VM names its owner, whoever asked."""
     vm = fetch(call, oid, word_of(name))
     request = REQUESTS.get(name)
     if request is None:
@@ -35,8 +38,11 @@ def perform(call: Call, name: str, oid: int) -> int:
     performer = request.performer(vm)
     if performer is None:
         raise action(f'Error performing action "{name}": {_wrong_state(name, vm)}')
+    asking = actor(call)
+    if name.startswith("terminate"):
+        asking = replace(asking, uid=vm.uid, gid=vm.gid)
     try:
-        performer(editor(call, vm), actor(call))
+        performer(editor(call, vm), asking)
     except QuotaExceeded as exceeded:
         raise action(exceeded.fault) from None
     return oid
