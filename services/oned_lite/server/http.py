@@ -158,8 +158,9 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Between two requests: may be closed whenever the place is needed."""
-        return self._current is None and not self._requests and self._incoming is None and not self.unsent
+        """Kept for a further request that has not begun: may be closed whenever the place is needed."""
+        waiting = self._current is None and not self._requests and self._incoming is None and not self.unsent
+        return waiting and self._completed > 0
 
     @property
     def unsent(self) -> int:
@@ -177,7 +178,7 @@ class HttpConnection(asyncio.Protocol):
     def close_when_idle(self) -> None:
         """The server is stopping: no further requests."""
         self._input_over = True
-        if self.idle and self._transport is not None:
+        if self._current is None and not self._requests and self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:

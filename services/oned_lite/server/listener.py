@@ -12,7 +12,7 @@ from services.common.settings import Address
 from .http import Application, Budget, HttpConnection, HttpLimits
 
 BACKLOG = 1024
-SWEEP_S = 0.5
+SWEEP_S = 0.25
 ACCEPT_PAUSE_S = 0.1
 """After a failed accept (out of file descriptors), which would fail again at once."""
 
