@@ -20,6 +20,7 @@ from .method import MethodTable
 from .shared.allocation import new_name_fault, new_permissions, parsed
 from .shared.register import register, register_pool
 from .shared.scheduling import Parent, register_scheduling
+from .vm_backup import backupcancel
 
 METHODS = MethodTable("one.backupjob")
 POOL_METHODS = MethodTable("one.backupjobpool")
@@ -121,7 +122,9 @@ def retry(call: Call, oid: int) -> int:
 
 @METHODS.add("cancel")
 def cancel(call: Call, oid: int) -> int:
-    """Nothing more is started."""
+    """Nothing more is started, and what is going on is given up."""
     row = call.fetch(BACKUPJOBS, oid, Right.MANAGE)
     life.stop(call.tx, row)
+    for vm_id in row.backing_up:
+        backupcancel(call, vm_id)
     return oid

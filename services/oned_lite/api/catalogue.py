@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.oned_lite.lifecycle import backupjob_runs, scheduler
 from services.oned_lite.lifecycle import datastore as datastore_life
 from services.oned_lite.lifecycle import hook as hook_life
 from services.oned_lite.lifecycle import host as host_life
 from services.oned_lite.lifecycle import image as image_life
 from services.oned_lite.lifecycle import marketplace as market_life
-from services.oned_lite.lifecycle import scheduler
 from services.oned_lite.lifecycle import vm as vm_life
 from services.oned_lite.lifecycle.work import Duty, Timer
 from services.oned_lite.model.acl import ACL_RULES
@@ -165,4 +165,4 @@ DUTIES: tuple[Duty, ...] = (
     vm_life.DUTY,
 )
 
-TIMERS: tuple[Timer, ...] = (datastore_life.TIMER, scheduler.TIMER)
+TIMERS: tuple[Timer, ...] = (datastore_life.TIMER, backupjob_runs.TIMER, scheduler.TIMER)

@@ -97,10 +97,12 @@ def stop(tx: Transaction, job: BackupJob) -> None:
     tx.put(BACKUPJOBS.table, replace(job, outdated=()))
 
 
-def run_pending(tx: Transaction, back_up: Callable[[BackupJob, Vm], str | None]) -> None:
+def run_pending(
+    tx: Transaction, has_room: Callable[[Vm], bool], back_up: Callable[[BackupJob, Vm], str | None]
+) -> None:
     """Starts what may start now: the jobs by priority, of a sequential one no second VM before the first is done.
 
-    `back_up` starts the backup of a VM or says why it cannot.
+    A VM for which `has_room` says no waits. `back_up` starts the backup of a VM or says why it cannot.
     """
     jobs = rows(tx, BACKUPJOBS.table, "running", True)
     for job in sorted(jobs, key=lambda one: (-one.priority, one.oid)):
@@ -108,20 +110,18 @@ def run_pending(tx: Transaction, back_up: Callable[[BackupJob, Vm], str | None])
             current = BACKUPJOBS.get(tx, job.oid)
             if current.backing_up and current.template.get("EXECUTION") != PARALLEL:
                 break
-            _start(tx, current, oid, back_up)
+            vm = tx.get(VMS.table, oid)
+            if vm is None or vm.is_done:
+                tx.put(BACKUPJOBS.table, replace(current, outdated=_without(current.outdated, oid)))
+            elif has_room(vm):
+                _start(tx, current, vm, back_up)
 
 
-def _start(tx: Transaction, job: BackupJob, vm_id: int, back_up: Callable[[BackupJob, Vm], str | None]) -> None:
-    job = tx.put(BACKUPJOBS.table, replace(job, outdated=_without(job.outdated, vm_id)))
-    vm = tx.get(VMS.table, vm_id)
-    if vm is None or vm.is_done:
-        return
+def _start(tx: Transaction, job: BackupJob, vm: Vm, back_up: Callable[[BackupJob, Vm], str | None]) -> None:
     fault = back_up(job, vm)
-    job = BACKUPJOBS.get(tx, job.oid)
-    if fault is None:
-        tx.put(BACKUPJOBS.table, replace(job, backing_up=_with(job.backing_up, vm_id)))
-    else:
-        tx.put(BACKUPJOBS.table, _failed(job, vm_id, fault, tx.now))
+    job = replace(job, outdated=_without(job.outdated, vm.oid))
+    started = replace(job, backing_up=_with(job.backing_up, vm.oid))
+    tx.put(BACKUPJOBS.table, started if fault is None else _failed(job, vm.oid, fault, tx.now))
 
 
 def vm_done(tx: Transaction, vm: Vm, fault: str | None) -> None:
