@@ -15,7 +15,7 @@ from services.oned_lite.model.vm import Vm
 from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.policy import quotas
 from services.oned_lite.policy.quotas import Charge, Owned, QuotaExceeded
-from services.oned_lite.state import Transaction
+from services.oned_lite.state import Reader, Transaction
 
 NOT_RUNNING = frozenset({VmState.STOPPED, VmState.SUSPENDED, VmState.POWEROFF, VmState.UNDEPLOYED})
 Sums = dict[tuple[str, int], tuple[Family, dict[str, float]]]
@@ -32,24 +32,26 @@ def charges(vm: Vm) -> list[Charge]:
 def settle(tx: Transaction, before: Vm, after: Vm, caller_uid: int | None = None) -> None:
     """Counts the change of a VM that stays with its owner. Where somebody asked for the change (`caller_uid`), what grows
     must be within the limits: raises QuotaExceeded."""
-    if before.state == after.state and before.template is after.template:
-        return
-    difference = _summed([*charges(after), *(charge.times(-1) for charge in charges(before))])
+    difference = _difference(before, after)
     if caller_uid is None:
         quotas.add(tx, after, difference)
     else:
         quotas.check_and_add(tx, after, difference, caller_uid=caller_uid)
 
 
-def check_template(tx: Transaction, vm: Vm, template: Template, caller_uid: int) -> None:
+def _difference(before: Vm, after: Vm) -> list[Charge]:
+    if before.state == after.state and before.template is after.template:
+        return []
+    return _summed([*charges(after), *(charge.times(-1) for charge in charges(before))])
+
+
+def check_template(tx: Reader, vm: Vm, template: Template, caller_uid: int) -> None:
     """Asks whether the VM could have that template, and counts nothing: for what a driver will bring about later. Raises
     QuotaExceeded."""
-    before = tx.savepoint()
-    settle(tx, vm, replace(vm, template=template), caller_uid)
-    tx.roll_back(before)
+    quotas.check(tx, vm, _difference(vm, replace(vm, template=template)), caller_uid=caller_uid)
 
 
-def check_new(tx: Transaction, owner: Owned, template: Template, caller_uid: int) -> None:
+def check_new(tx: Reader, owner: Owned, template: Template, caller_uid: int) -> None:
     """Asks for the capacity of a VM to be, before anything else is looked at, and counts nothing. Who has quotas must say
     how much memory and CPU he wants. Raises QuotaExceeded."""
     counted = quotas.counted(tx, owner)
@@ -60,9 +62,7 @@ def check_new(tx: Transaction, owner: Owned, template: Template, caller_uid: int
         raise QuotaExceeded(caller_uid, f"{side} MEMORY attribute must be a positive integer value")
     if template.get_float("CPU", -1.0) < 0:
         raise QuotaExceeded(caller_uid, f"{side} CPU attribute must be a positive float or integer value")
-    before = tx.savepoint()
-    quotas.check_and_add(tx, owner, [_capacity(template, running=True)], caller_uid=caller_uid)
-    tx.roll_back(before)
+    quotas.check(tx, owner, [_capacity(template, running=True)], caller_uid=caller_uid)
 
 
 def _capacity(template: Template, *, running: bool) -> Charge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -61,8 +62,14 @@ class Permissions(msgspec.Struct, frozen=True, array_like=True):
         return Permissions(*((mode >> shift) & 1 for shift in range(8, -1, -1)))
 
     def to_xml(self) -> str:
-        bits = "".join(element(name.upper(), getattr(self, name)) for name in self.__struct_fields__)
-        return f"<PERMISSIONS>{bits}</PERMISSIONS>"
+        return _permissions_xml(self)
+
+
+@lru_cache(maxsize=1024)
+def _permissions_xml(permissions: Permissions) -> str:
+    """Every object has permissions, and there are few that differ."""
+    bits = "".join(element(name.upper(), getattr(permissions, name)) for name in permissions.__struct_fields__)
+    return f"<PERMISSIONS>{bits}</PERMISSIONS>"
 
 
 class Lock(msgspec.Struct, frozen=True, array_like=True):

@@ -72,15 +72,21 @@ class Owned(Protocol):
     def gid(self) -> int: ...
 
 
-def check_and_add(tx: Transaction, owner: Owned, charges: Iterable[Charge], *, caller_uid: int | None = None) -> None:
-    """Counts the charges for the owner's user and group. Raises QuotaExceeded at the first limit that is passed;
-    its message speaks to user `caller_uid`, the owner if left out."""
+def check(tx: Reader, owner: Owned, charges: Iterable[Charge], *, caller_uid: int | None = None) -> None:
+    """Raises QuotaExceeded where one of the charges alone would pass a limit of the owner's user or group. The message
+    speaks to user `caller_uid`, the owner if left out."""
     charges = tuple(charges)
     for side, oid in counted(tx, owner):
         for charge in charges:
-            fault = _exceeded(tx, side, oid, charge)
-            if fault is not None:
-                raise QuotaExceeded(owner.uid if caller_uid is None else caller_uid, fault)
+            _check(tx, side, oid, charge, owner.uid if caller_uid is None else caller_uid)
+
+
+def check_and_add(tx: Transaction, owner: Owned, charges: Iterable[Charge], *, caller_uid: int | None = None) -> None:
+    """Counts the charges for the owner's user and group, each within what the ones before it left."""
+    charges = tuple(charges)
+    for side, oid in counted(tx, owner):
+        for charge in charges:
+            _check(tx, side, oid, charge, owner.uid if caller_uid is None else caller_uid)
             _add(tx, side, oid, charge)
 
 
@@ -104,6 +110,12 @@ def counted(reader: Reader, owner: Owned) -> list[tuple[str, int]]:
     if owner.gid > 0 and reader.get(GROUPS.table, owner.gid) is not None:
         sides.append((GROUP, owner.gid))
     return sides
+
+
+def _check(reader: Reader, side: str, oid: int, charge: Charge, caller_uid: int) -> None:
+    fault = _exceeded(reader, side, oid, charge)
+    if fault is not None:
+        raise QuotaExceeded(caller_uid, fault)
 
 
 def _exceeded(reader: Reader, side: str, oid: int, charge: Charge) -> str | None:
