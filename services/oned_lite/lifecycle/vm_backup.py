@@ -101,8 +101,6 @@ def _new_image(e: VmEditor, result: WorkResult) -> None:
         size=size,
         running_vms=1,
         vm_ids=(vm.oid,),
-        template=vm.backup_config.only(backupjob.JOB_ID),
-        template=_job_mark(vm),
         increments=(Increment(0, FULL, e.now, size, result.value("SOURCE")),) if is_chain else (),
     )
     e.tx.put(IMAGES.table, in_state(image, ImageState.READY))
@@ -114,12 +112,6 @@ def _new_image(e: VmEditor, result: WorkResult) -> None:
     e.put(backup_ids=kept, backup_config=config)
     for oid in dropped:
         _drop(e, oid)
-
-
-def _job_mark(vm: Vm) -> Template:
-    """A backup that a job made says so."""
-    job = vm.backup_config.get(backupjob.JOB_ID)
-    return Template.of({backupjob.JOB_ID: job}) if job else Template()
 
 
 def backup_name(oid: int, at: int) -> str:
