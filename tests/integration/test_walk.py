@@ -1,0 +1,269 @@
+"""The walk: what a person does and what may die meanwhile, on real parts (MariaDB ×3, memcached, Chromium).
+
+The tests of this module are steps of one story and run in order on one lab.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from tests.deploy.onelite import attempt, onelite
+
+pytestmark = [pytest.mark.xdist_group("walk"), pytest.mark.timeout(240)]
+
+ADMIN = "oneadmin:opennebula"
+NEW_LEADER_WITHIN_S = 3.0
+REFUSED_WITHIN_S = 1.0
+NETWORK = f"127.{64 + os.getpid() % 128}.250"
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class OneCall(xmlrpc.client.Transport):
+    """A connection for each call, closed after it."""
+
+    def single_request(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().single_request(*arguments, **options)
+        finally:
+            self.close()
+
+
+@dataclass
+class Lab:
+    """A running lab, asked anew for whatever may have changed."""
+
+    folder: Path
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(onelite("status", "--json", folder=self.folder))
+        return answer
+
+    def frontend(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(one for one in self.status()["frontends"] if one["name"] == name)
+        return found
+
+    def oned(self, name: str) -> Any:
+        return xmlrpc.client.ServerProxy(self.frontend(name)["oned"], transport=OneCall()).one
+
+    def states(self) -> dict[str, int]:
+        """Consensus state (3: leader) of every frontend that answers."""
+        found = {}
+        for frontend in self.status()["frontends"]:
+            try:
+                answer = self.oned(frontend["name"]).zone.raftstatus(ADMIN)
+            except OSError:
+                continue
+            state = re.search(r"<STATE>(\d)", answer[1])
+            assert state is not None
+            found[frontend["name"]] = int(state[1])
+        return found
+
+    def leader(self) -> str:
+        return eventually(lambda: next((name for name, state in self.states().items() if state == 3), None))
+
+    def kill(self, name: str) -> None:
+        """kill -9, by its process id."""
+        kind, number = re.fullmatch(r"(oned|sunstone)(\d)", name).groups()  # type: ignore[union-attr]
+        os.kill(self.frontend(f"frontend{number}")[f"{kind}_pid"], signal.SIGKILL)
+
+
+def eventually(look: Callable[[], Any], within_s: float = 20.0) -> Any:
+    """The first true thing that `look` sees."""
+    deadline = time.monotonic() + within_s
+    while not (seen := look()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with tempfile.TemporaryDirectory(prefix="onelite-walk-") as name:
+        folder = Path(name) / "lab"
+        try:
+            onelite("up", "--detach", "--db", "mariadb", "--cache", "memcached", "--network", NETWORK, folder=folder)
+            yield Lab(folder)
+        finally:
+            attempt("down", folder=folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[BrowserContext]:
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, args=FLAGS, locale="en-US"
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: BrowserContext, lab: Lab) -> Page:
+    """Signed in through the balancer."""
+    tab = browser.new_page()
+    tab.goto(lab.status()["balancer"]["url"])
+    tab.fill("[name=user]", "oneadmin")
+    tab.fill("[name=password]", "opennebula")
+    tab.click("main button")
+    expect(tab.get_by_role("heading", name="Dashboard")).to_be_visible()
+    return tab
+
+
+def create(page: Page, lab: Lab, kind: str, **fields: str) -> None:
+    """Fills the kind's form; select boxes by the text people see."""
+    base = lab.status()["balancer"]["url"].rstrip("/")
+    page.goto(f"{base}/{kind}/new")
+    for name, value in fields.items():
+        field = page.locator(f"[name={name}]")
+        if field.evaluate("one => one.tagName") == "SELECT":
+            label = field.locator("option", has_text=value).first.text_content()
+            field.select_option(label=(label or "").strip())
+        else:
+            field.fill(value)
+    page.click("main form button.primary")
+
+
+def state_of_vm(page: Page, lab: Lab, name: str, text: str, within_s: float = 30.0) -> None:
+    base = lab.status()["balancer"]["url"].rstrip("/")
+    page.goto(f"{base}/vms")
+    expect(page.locator(f'tr[data-name="{name}"] .state')).to_have_text(text, timeout=within_s * 1000)
+
+
+def served_by(page: Page) -> str:
+    text = page.locator("footer").inner_text()
+    found = re.search(r"frontend(\d)", text)
+    assert found is not None, text
+    return found[1]
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A disk's file where the default datastore may read it (its SAFE_DIRS)."""
+    with tempfile.NamedTemporaryFile(dir="/var/tmp", suffix=".raw") as file:
+        yield Path(file.name)
+
+
+def test_a_vm_is_made_from_nothing_in_the_browser(page: Page, lab: Lab, disk: Path) -> None:
+    disk.write_bytes(os.urandom(1 << 20) * 2)
+    create(page, lab, "hosts", name="node1")
+    create(page, lab, "images", name="disk", path=str(disk), datastore="default")
+    create(page, lab, "templates", name="web", cpu="0.5", memory="128")
+    oned = lab.oned("frontend1")
+    eventually(lambda: "<STATE>1</STATE>" in oned.image.info(ADMIN, 0)[1])
+    eventually(lambda: "<STATE>2</STATE>" in oned.host.info(ADMIN, 0)[1])
+    assert oned.template.update(ADMIN, 0, "DISK = [ IMAGE_ID = 0 ]", 1)[0] is True
+    base = lab.status()["balancer"]["url"].rstrip("/")
+    page.goto(f"{base}/templates/0")
+    page.get_by_role("link", name="Instantiate").or_(page.get_by_role("button", name="Instantiate")).first.click()
+    page.fill("[name=name]", "vm1")
+    page.click("main form button.primary")
+    state_of_vm(page, lab, "vm1", "Running")
+    source = re.search(r"<SOURCE><!\[CDATA\[(.*?)\]\]>", oned.image.info(ADMIN, 0)[1])
+    assert source is not None
+    assert Path(source[1]).read_bytes() == disk.read_bytes()
+    assert (Path(lab.status()["datastores"]) / "0" / "0" / "disk.0").read_bytes() == disk.read_bytes()
+
+
+def test_the_next_clicks_work_when_the_ui_that_served_dies(page: Page, lab: Lab) -> None:
+    base = lab.status()["balancer"]["url"].rstrip("/")
+    page.goto(f"{base}/vms")
+    dead = served_by(page)
+    lab.kill(f"sunstone{dead}")
+    for path in ("/hosts", "/images", "/vms", "/"):
+        answer = page.goto(f"{base}{path}")
+        assert answer is not None and answer.status == 200
+        assert page.locator("[name=password]").count() == 0, "signed out"
+        assert served_by(page) != dead
+    onelite("start", f"sunstone{dead}", folder=lab.folder)
+
+
+def test_a_new_leader_takes_over_within_seconds_and_the_dead_one_comes_back_as_follower(page: Page, lab: Lab) -> None:
+    old = lab.leader()
+    number = old[-1]
+    survivors = [one["name"] for one in lab.status()["frontends"] if one["name"] != old]
+    lab.kill(f"oned{number}")
+    began = time.monotonic()
+    eventually(lambda: 3 in lab.states().values(), within_s=NEW_LEADER_WITHIN_S)
+    assert time.monotonic() - began < NEW_LEADER_WITHIN_S
+    for name in survivors:
+        assert lab.oned(name).template.allocate(ADMIN, f"NAME = by-{name}")[0] is True
+    base = lab.status()["balancer"]["url"].rstrip("/")
+    page.goto(f"{base}/")
+    new = lab.leader()
+    expect(page.locator("table tr", has_text=new).locator(".state", has_text="Leader")).to_be_visible(timeout=10_000)
+    onelite("start", f"oned{number}", folder=lab.folder)
+    eventually(lambda: lab.states().get(old) == 2)
+    eventually(lambda: f"by-{survivors[-1]}" in lab.oned(old).templatepool.info(ADMIN, -2, -1, -1)[1])
+
+
+def test_without_a_majority_writes_are_refused_at_once_and_reads_answer(page: Page, lab: Lab) -> None:
+    leader = lab.leader()
+    survivor = next(name for name in lab.states() if name != leader)
+    others = [name for name in lab.states() if name != survivor]
+    for name in others:
+        lab.kill(f"oned{name[-1]}")
+    oned = lab.oned(survivor)
+    eventually(lambda: oned.template.allocate(ADMIN, "NAME = never")[2] == 0x2000)
+    began = time.monotonic()
+    refused = oned.template.allocate(ADMIN, "NAME = never")
+    assert refused[0] is False and "no leader" in refused[1]
+    assert time.monotonic() - began < REFUSED_WITHIN_S
+    assert "<NAME>vm1</NAME>" in oned.vm.info(ADMIN, 0)[1]
+    onelite("start", f"oned{others[0][-1]}", folder=lab.folder)
+    eventually(lambda: oned.template.allocate(ADMIN, "NAME = again")[0] is True)
+    onelite("start", f"oned{others[1][-1]}", folder=lab.folder)
+
+
+def test_a_vm_stopped_under_one_leader_resumes_under_the_next(page: Page, lab: Lab) -> None:
+    old = lab.leader()
+    assert lab.oned(old).vm.action(ADMIN, "stop", 0)[0] is True
+    state_of_vm(page, lab, "vm1", "Stopped")
+    folder = Path(lab.status()["datastores"]) / "0" / "0"
+    assert {one.name for one in folder.iterdir()} >= {"disk.0", "checkpoint"}
+    lab.kill(f"oned{old[-1]}")
+    new = lab.leader()
+    assert lab.oned(new).vm.action(ADMIN, "resume", 0)[0] is True
+    state_of_vm(page, lab, "vm1", "Running")
+    onelite("start", f"oned{old[-1]}", folder=lab.folder)
+    eventually(lambda: lab.states().get(old) == 2)
+
+
+def test_nothing_acknowledged_was_lost(page: Page, lab: Lab) -> None:
+    acknowledged = []
+    for number in range(30):
+        if number == 10:
+            lab.kill(f"oned{lab.leader()[-1]}")
+        for name in list(lab.states()):
+            answer = lab.oned(name).template.allocate(ADMIN, f"NAME = kept-{number}-{name}")
+            if answer[0] is True:
+                acknowledged.append((answer[1], f"kept-{number}-{name}"))
+    onelite("up", "--detach", folder=lab.folder)
+    assert len({oid for oid, _ in acknowledged}) == len(acknowledged) > 40
+    for frontend in lab.status()["frontends"]:
+        oned = lab.oned(frontend["name"])
+        last = f"<NAME>{acknowledged[-1][1]}</NAME>"
+        eventually(lambda o=oned, text=last: text in o.templatepool.info(ADMIN, -2, -1, -1)[1])
+        pool = oned.templatepool.info(ADMIN, -2, -1, -1)[1]
+        assert all(f"<ID>{oid}</ID>" in pool and f"<NAME>{name}</NAME>" in pool for oid, name in acknowledged)
