@@ -101,6 +101,7 @@ def _new_image(e: VmEditor, result: WorkResult) -> None:
         size=size,
         running_vms=1,
         vm_ids=(vm.oid,),
+        template=vm.backup_config.only(backupjob.JOB_ID),
         increments=(Increment(0, FULL, e.now, size, result.value("SOURCE")),) if is_chain else (),
     )
     e.tx.put(IMAGES.table, in_state(image, ImageState.READY))
