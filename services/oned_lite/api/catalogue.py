@@ -49,6 +49,7 @@ from . import (
     image,
     marketapp,
     marketplace,
+    scheduled_runs,
     sql,
     system,
     template_instantiate,
@@ -165,4 +166,9 @@ DUTIES: tuple[Duty, ...] = (
     vm_life.DUTY,
 )
 
-TIMERS: tuple[Timer, ...] = (datastore_life.TIMER, backupjob_runs.TIMER, scheduler.TIMER)
+TIMERS: tuple[Timer, ...] = (
+    datastore_life.TIMER,
+    backupjob_runs.TIMER,
+    scheduled_runs.TIMER,
+    scheduler.TIMER,
+)
