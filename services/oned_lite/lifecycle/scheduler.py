@@ -22,7 +22,7 @@ from services.oned_lite.policy.expressions import ExpressionError, Lookup, rank,
 from services.oned_lite.state import Reader
 from services.oned_lite.state.table import rows, scan
 
-from . import host_share, vm_requests
+from . import affinity, host_share, vm_requests
 from .vm_editor import Actor, VmEditor
 from .work import Step, Timer
 
@@ -142,6 +142,10 @@ def _fitting_hosts(reader: Reader, places: Places, vm: Vm, step: Step) -> list[H
         raise Unplaceable("No hosts enabled to run VMs")
     if not suitable:
         raise Unplaceable(f"No host meets SCHED_REQUIREMENTS: {wanted}".rstrip(": "))
+    wishes = affinity.of(reader, vm)
+    suitable = [host for host in suitable if wishes.allows(host.oid)]
+    if not suitable:
+        raise Unplaceable("No host meets the affinity rules of the VM's group")
     fitting = [host for host in suitable if host_share.misfit(reader, host, vm) is None]
     if not fitting:
         raise Unplaceable("No host with enough capacity to deploy the VM")

@@ -91,8 +91,8 @@ def body_xml(reader: Reader, row: Vm, history: str, previous: tuple[int, int] | 
     snapshots = "".join(held.to_xml(disk_id) for disk_id, held in row.disk_snapshots if held.items or held.next_oid)
     config = row.backup_config.to_xml("BACKUP_CONFIG") if row.backup_config else "<BACKUP_CONFIG/>"
     return (
-        f"<VM>{row.owner_xml()}{row.permissions.to_xml()}{_head_xml(row, previous)}{row.lock_xml()}<MONITORING></MONITORING>"
-        f"{action_ids}{template}</TEMPLATE>{row.user_template.to_xml('USER_TEMPLATE')}{history}{snapshots}"
+        f"<VM>{row.owner_xml()}{row.permissions.to_xml()}{_head_xml(row, previous)}{row.lock_xml()}"
+        f"<MONITORING></MONITORING>{action_ids}{template}</TEMPLATE>{row.user_template.to_xml('USER_TEMPLATE')}{history}{snapshots}"
         f"<BACKUPS>{config}{id_list('BACKUP_IDS', row.backup_ids)}</BACKUPS></VM>"
     )
 
@@ -168,9 +168,26 @@ def _short_template(template: Template) -> str:
     return f"<TEMPLATE>{sizes}{disks}{nics}{graphics}</TEMPLATE>"
 
 
+_rendered: dict[int, tuple[Vm, History | None, str]] = {}
+RENDERED_MAX = 20_000
+"""Short forms kept, each with the rows it was made of. Lists of thousands of VMs are asked for every few seconds, and
+hardly any VM changes in between."""
+
+
 def render_short(reader: Reader, row: Vm) -> str:
-    """`<VM>` as one.vmpool.info lists it."""
+    """`<VM>` as one.vmpool.info lists it: rendered once for each version of its rows."""
     record = current_record(reader, row)
+    known = _rendered.get(row.oid)
+    if known is not None and known[0] is row and known[1] is record:
+        return known[2]
+    xml = _short_xml(row, record)
+    if known is None and len(_rendered) >= RENDERED_MAX:
+        del _rendered[next(iter(_rendered))]
+    _rendered[row.oid] = (row, record, xml)
+    return xml
+
+
+def _short_xml(row: Vm, record: History | None) -> str:
     history = "" if record is None else record.to_short_xml()
     user = "".join(text_element(name, row.user_template.get(name)) for name in _USER_SHOWN if name in row.user_template)
     return (

@@ -13,7 +13,7 @@ from .table import Key, Table
 
 R = TypeVar("R", bound=msgspec.Struct)
 _HASH_SPACE = 1 << 64
-DECODED_ROWS_MAX = 20_000
+DECODED_ROWS_MAX = 32_000
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
