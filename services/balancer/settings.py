@@ -189,5 +189,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     maps: list[MapVariable] = []
     clients: ClientLimits = ClientLimits()
     access_log: AccessLog | None = None
-    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     log: LogSettings = LogSettings()

@@ -32,7 +32,9 @@ async def test_a_failing_server_is_unhealthy_until_it_passes_again(upstream: Sta
 
 async def test_a_mandatory_check_keeps_a_server_out_until_its_first_pass(upstream: Start) -> None:
     slow = await upstream("slow", always(answer(b"", "503 E")))
-    settings = settings_for([slow, await upstream("b")], group={"health_check": {**FAST, "fails": 99, "mandatory": True}})
+    settings = settings_for(
+        [slow, await upstream("b")], group={"health_check": {**FAST, "fails": 99, "mandatory": True}}
+    )
     async with running(settings) as balancer:
         await eventually(lambda: balancer.peer(1).state(0) is State.UP)
         assert balancer.peer(0).state(0) is State.CHECKING
@@ -68,7 +70,11 @@ async def test_what_a_check_looks_at(upstream: Start, match: Match, passes: bool
 
 @pytest.mark.parametrize(
     ("wire", "complaint"),
-    [(b"", "no answer"), (b"garbage\r\n\r\n", "malformed answer"), (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "status 404")],
+    [
+        (b"", "no answer"),
+        (b"garbage\r\n\r\n", "malformed answer"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "status 404"),
+    ],
 )
 async def test_complaints_name_the_reason(upstream: Start, wire: bytes, complaint: str) -> None:
     server = await upstream("a", always(wire, close=True))

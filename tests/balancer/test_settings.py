@@ -32,7 +32,9 @@ def problems(path: Path, text: str) -> list[str]:
 
 
 def test_unknown_keys_and_bad_values_are_named_with_their_lines(tmp_path: Path) -> None:
-    found = problems(tmp_path / "b.yaml", "listen: 127.0.0.1:1\nlissten: x\nupstreams:\n  app:\n    servers: []\n    keepalive: 3\n")
+    found = problems(
+        tmp_path / "b.yaml", "listen: 127.0.0.1:1\nlissten: x\nupstreams:\n  app:\n    servers: []\n    keepalive: 3\n"
+    )
     assert [line.split(":")[1] for line in found] == ["2", "5", "6"]
     assert "did you mean listen" in found[0]
 
@@ -70,7 +72,13 @@ http {
 }
 """
     found = problems(tmp_path / "nginx.conf", text)
-    assert [line.split(": ")[0] for line in found] == ["nginx.conf:3", "nginx.conf:5", "nginx.conf:6", "inc.conf:3", "nginx.conf:6"]
+    assert [line.split(": ")[0] for line in found] == [
+        "nginx.conf:3",
+        "nginx.conf:5",
+        "nginx.conf:6",
+        "inc.conf:3",
+        "nginx.conf:6",
+    ]
 
 
 def test_a_broken_nginx_conf_is_one_clear_line(tmp_path: Path) -> None:

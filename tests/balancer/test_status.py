@@ -103,7 +103,10 @@ async def test_changes_survive_a_restart_when_a_state_file_is_set(upstream: Star
         await api.call("POST", "/api/upstreams/app/servers", {"address": b.address})
         await api.call("PATCH", "/api/upstreams/app/servers/0", {"drain": True})
     async with status_of(settings, tmp_path / "state.json") as (balancer, _):
-        assert [peer.state(0) for peer in balancer.balancer.engine.pools["app"].group.peers] == [State.DRAINING, State.UP]
+        assert [peer.state(0) for peer in balancer.balancer.engine.pools["app"].group.peers] == [
+            State.DRAINING,
+            State.UP,
+        ]
         assert (await balancer.get()).body == b"b"
 
 

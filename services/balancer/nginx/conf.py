@@ -16,7 +16,7 @@ from services.balancer.nginx.http import HttpReader
 from services.balancer.settings import Settings
 from services.common.settings import SettingsError
 
-_IGNORED_AT_TOP = frozenset(("user", "pid", "error_log", "daemon", "worker_rlimit_nofile", "include", "load_module",
+_IGNORED_AT_TOP = frozenset(("user", "worker_processes", "pid", "error_log", "daemon", "worker_rlimit_nofile", "include", "load_module",
                              "master_process", "worker_cpu_affinity", "worker_priority", "pcre_jit"))  # fmt: skip
 
 
@@ -56,7 +56,6 @@ class _Reader:
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
-        self._workers = 1
         self._connections = 512
 
     def settings(self, directives: list[Directive]) -> Settings:
@@ -66,14 +65,12 @@ class _Reader:
                 http = directive
             elif directive.name == "events" and directive.block is not None:
                 self._events(directive.block)
-            elif directive.name == "worker_processes":
-                self._workers = 1 if directive.text == "auto" else number(directive, self._problems)
             elif directive.name not in _IGNORED_AT_TOP:
                 self._problems.unsupported(directive)
         if http is None or http.block is None:
             self._problems.add_text("the file has no http block")
             return Settings()
-        return HttpReader(self._problems).settings(http.block, self._workers, self._connections)
+        return HttpReader(self._problems).settings(http.block, self._connections)
 
     def _events(self, block: Block) -> None:
         for directive in block:

@@ -42,7 +42,7 @@ class HttpReader:
         self._log: AccessLog | None = None
         self._maps: list[MapVariable] = []
 
-    def settings(self, block: Block, workers: int, connections: int) -> Settings:
+    def settings(self, block: Block, connections: int) -> Settings:
         shared = Inherited()
         upstreams: dict[str, Upstream] = {}
         servers: list[Directive] = []
@@ -68,7 +68,6 @@ class HttpReader:
             maps=self._maps,
             clients=ClientLimits(**limits),
             access_log=self._log,
-            workers=workers,
         )
 
     def _common(self, directive: Directive, shared: Inherited) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from services.balancer.core.variables import Scope, Template
 
+_SPECIAL = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]')
 FLUSH_S = 0.5
 MAX_WAITING = 100_000  # lines; beyond it the disk is too slow and lines are dropped and counted
 
@@ -29,8 +31,8 @@ class AccessLogWriter:
         if len(self._lines) >= MAX_WAITING:
             self.dropped += 1
             return
-        line = self._form.render(scope)
-        self._lines.append(_printable(line))
+        parts = [part if isinstance(part, bytes) else escaped(part.read(scope)) for part in self._form.parts]
+        self._lines.append(b"".join(parts))
         if self._handle is None:
             self._handle = self._loop.call_later(FLUSH_S, self._flush)
 
@@ -55,8 +57,10 @@ class AccessLogWriter:
         self._writer.shutdown(wait=True)
 
 
-def _printable(line: bytes) -> bytes:
-    """No line may pretend to be two, nor send control codes to a terminal."""
-    if line.isascii() and line.decode().isprintable():
-        return line
-    return b"".join([bytes((c,)) if 32 <= c < 127 else b"\\x%02X" % c for c in line])
+def escaped(value: bytes) -> bytes:
+    """A value as nginx logs it: a dash when empty; quotes, backslashes and what cannot be printed as ``\\xXX``."""
+    if not value:
+        return b"-"
+    if not _SPECIAL.search(value):
+        return value
+    return _SPECIAL.sub(lambda found: b"\\x%02X" % found[0][0], value)

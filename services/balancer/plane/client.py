@@ -135,6 +135,8 @@ class ClientConnection(asyncio.Protocol):
         if self.exchange is not None:
             self.deadline = NEVER
             self.exchange.client_ready()
+        elif self._phase in (IDLE, BUSY):
+            self._next_request()
 
     def on_deadline(self) -> None:
         if self._phase in (_Phase.CLOSING, _Phase.LINGERING):
@@ -162,7 +164,9 @@ class ClientConnection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             self._receive_more(exchange, data)
-        elif self._phase in (_Phase.IDLE, _Phase.BUSY):
+        elif self.stalled:
+            self._pending += data
+        elif self._phase in (IDLE, BUSY):
             self._receive_head(self._pending + data if self._pending else data)
 
     def _receive_more(self, exchange: Exchange, data: bytes) -> None:
@@ -285,6 +289,14 @@ class ClientConnection(asyncio.Protocol):
             self._finish()
             return
         self._body = None
+        if self.stalled:
+            # Who does not read answers gets no more of them: the next request waits.
+            self._phase = BUSY
+            self.hold()
+        else:
+            self._next_request()
+
+    def _next_request(self) -> None:
         if self._held:
             self.read_on()
         if self._pending:

@@ -336,9 +336,8 @@ class Exchange(Turn):
         self.over = True
         self.upstream = self.peer = None
         if client.stalled:
-            connection.close()
-        else:
-            pool.put(connection)
+            connection.resume()
+        pool.put(connection)
         if pool.waiting:
             pool.slot_freed()
         client.exchange_done(keep=True)
@@ -348,17 +347,19 @@ class Exchange(Turn):
         connection, peer = self.upstream, self.peer
         if connection is None or peer is None:
             return
-        self.upstream = self.peer = None
         connection.detach()
         self._account(peer)
         if self.wraps:
             self.connection.write(LAST_CHUNK)
-        if reusable and self.body_complete and not self.connection.stalled:
+        if reusable and self.body_complete:
+            if self.connection.stalled:
+                connection.resume()
             self.pool.put(connection)
         else:
             connection.close()
         self._release(peer, failed=False)
         self._end(self.status)
+        self.upstream = self.peer = None
         self.connection.exchange_done(keep=self.keeps and self.body_complete)
 
     def _account(self, peer: Peer) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.balancer.plane.pool import Pool
 
 
+MAX_INTERIMS = 32
 _UNCONNECTED = asyncio.Transport()  # its methods do nothing worth calling; replaced by connection_made
 
 
@@ -29,6 +30,7 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_framing",
         "_heads",
+        "_interims",
         "_left",
         "_partial",
         "_read_timeout_s",
@@ -64,6 +66,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._partial = b""
         self._framing: Framing | None = None  # None: the head is not complete yet
         self._left = 0
+        self._interims = 0
         self._scanner: ChunkedScanner | None = None
         self._read_timeout_s = 60.0
 
@@ -159,6 +162,7 @@ class UpstreamConnection(asyncio.Protocol):
         """The exchange is over with this connection."""
         self.exchange = None
         self._framing = None
+        self._interims = 0
         self._partial = b""
         self._scanner = None
 
@@ -204,6 +208,10 @@ class UpstreamConnection(asyncio.Protocol):
         return head
 
     def _interim(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
+        self._interims += 1
+        if self._interims > MAX_INTERIMS:
+            exchange.attempt_failed(Condition.INVALID_HEADER, "too many interim answers")
+            return
         exchange.interim(head)
         if rest and self.exchange is exchange:
             self._on_head(exchange, rest)

@@ -25,7 +25,9 @@ class StatusListener:
         if not settings.status:
             return 0
         app = StatusApp(self._balancer, self._changes, self._reload)
-        runner = web.AppRunner(app.application(writable=settings.status_allows_changes), access_log=None, shutdown_timeout=0.5)
+        runner = web.AppRunner(
+            app.application(writable=settings.status_allows_changes), access_log=None, shutdown_timeout=0.5
+        )
         await runner.setup()
         self._runner = runner
         host, port = split_address(settings.status)

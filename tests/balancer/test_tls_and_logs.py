@@ -1,0 +1,122 @@
+"""TLS termination with names, redirects from plain HTTP, and the access log."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.balancer.config import read_plan
+from services.balancer.server import Balancer
+from services.balancer.settings import Settings
+from services.common import logs
+from tests.balancer.support import RawClient, Upstream, eventually, fields_of, request, running, settings_for
+
+Start = Callable[..., Awaitable[Upstream]]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("one.example", "two.example"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+             "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+             "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    return folder
+
+
+CONF = """
+events {{}}
+http {{
+  upstream app {{ server {address}; }}
+  server {{ listen 127.0.0.1:0; return 301 https://$host$request_uri; }}
+  server {{
+    listen localhost:0 ssl; server_name one.example; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate {folder}/one.example.pem; ssl_certificate_key {folder}/one.example.key;
+    location / {{ proxy_pass http://app; proxy_set_header X-Forwarded-Proto $scheme; }}
+  }}
+  server {{
+    listen localhost:0 ssl; server_name two.example;
+    ssl_certificate {folder}/two.example.pem; ssl_certificate_key {folder}/two.example.key;
+    location / {{ return 200 two; }}
+  }}
+}}
+"""
+
+
+async def test_tls_is_terminated_with_the_certificate_asked_for(
+    upstream: Start, certificates: Path, tmp_path: Path
+) -> None:
+    server = await upstream("a")
+    path = tmp_path / "tls.conf"
+    path.write_text(CONF.format(address=server.address, folder=certificates))
+    balancer = Balancer(read_plan(path), logs.get("balancer"))
+    await balancer.start()
+    try:
+        for name, body in (("one.example", b"a"), ("two.example", b"two")):
+            context = ssl.create_default_context(cafile=str(certificates / f"{name}.pem"))
+            port = balancer.ports["localhost:0"]
+            pair = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name)
+            client = RawClient(*pair)
+            client.send(request("GET", "/").replace(b"example.org", name.encode()))
+            assert (await client.answer()).body == body
+            client.writer.transport.abort()
+        assert fields_of(server.heads[0])["x-forwarded-proto"] == "https"
+        client = RawClient(*await asyncio.open_connection("127.0.0.1", balancer.ports["127.0.0.1:0"]))
+        got = await client.get("/x?y=1")
+        assert (got.status, got.fields["location"]) == (301, "https://example.org/x?y=1")
+        client.writer.transport.abort()
+    finally:
+        await balancer.stop(grace_s=0.2)
+
+
+async def test_large_answers_and_bodies_pass_through_tls(upstream: Start, certificates: Path) -> None:
+    async def echo(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        from tests.balancer.support import answer, read_body
+
+        await read_body(up, reader, head)
+        writer.write(answer(up.bodies[-1]))
+
+    server = await upstream("a", echo)
+    tls = {"certificate": str(certificates / "one.example.pem"), "key": str(certificates / "one.example.key")}
+    async with running(settings_for([server], tls=tls, location={"max_body_bytes": 0})) as balancer:
+        context = ssl.create_default_context(cafile=tls["certificate"])
+        pair = await asyncio.open_connection("127.0.0.1", balancer.port, ssl=context, server_hostname="one.example")
+        client = RawClient(*pair)
+        body = bytes(range(256)) * 12_000
+        client.send(request("PUT", "/", body=body))
+        assert (await client.answer()).body == body
+        client.writer.transport.abort()
+
+
+async def test_every_request_is_one_line_of_the_access_log(upstream: Start, tmp_path: Path) -> None:
+    dead, alive = await upstream("dead"), await upstream("alive")
+    await dead.stop()
+    log = tmp_path / "access.log"
+    form = '$remote_addr "$request" $status $body_bytes_sent [$upstream_addr] [$upstream_status] $request_time '
+    form += '"$http_user_agent"'
+    more = {"access_log": {"path": str(log), "format": form}}
+    async with running(settings_for([dead, alive], **more)) as balancer:
+        for n in range(3):
+            await balancer.get(f"/{n}", 'User-Agent: a"b\x80')
+        await eventually(lambda: log.exists() and log.read_text().count("\n") == 3)
+    lines = log.read_text().splitlines()
+    both = re.escape(f"[{dead.address}, {alive.address}] [502, 200]")
+    assert re.fullmatch(rf'127\.0\.0\.1 "GET /0 HTTP/1\.1" 200 5 {both} \d+\.\d{{3}} "a\\x22b\\xC2\\x80"', lines[0]), (
+        lines[0]
+    )
+    assert f"[{alive.address}] [200]" in lines[2]
+
+
+def test_the_settings_schema_has_a_default_for_everything_but_addresses() -> None:
+    minimal = {"listen": "h:1", "upstreams": {"a": {"servers": [{"address": "h:2"}]}}, "locations": [{"upstream": "a"}]}
+    assert msgspec.convert(minimal, Settings).locations[0].next_upstream == ["error", "timeout"]
