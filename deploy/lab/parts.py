@@ -218,6 +218,7 @@ key_buffer_size = 1M
 aria_pagecache_buffer_size = 1M
 performance_schema = off
 max_connections = 50
+max_allowed_packet = 64M
 character-set-server = utf8mb4
 collation-server = utf8mb4_bin
 """
