@@ -97,7 +97,8 @@ async def _health(http: aiohttp.ClientSession, endpoint: str) -> Status:
         return REACHABLE
     except (aiohttp.ClientError, OSError, TimeoutError):
         return AWAY
-    role: Role = next((role for role in RAFT_STATES if role == health.role), "unknown")
+    said = health.role.removeprefix("pre-")  # asking whether to stand is a candidate's state too
+    role: Role = next((role for role in RAFT_STATES if role == said), "unknown")
     return Status(role, health.term, health.applied, health.commit)
 
 
