@@ -77,7 +77,7 @@ def addhost(call: Call, oid: int, host_id: int) -> int:
 
 
 @METHODS.add("delhost")
-def delhost(call: Call, oid: int, host_id: int) -> int:
+def delhost(call: Call, oid: object, host_id: int) -> int:
     """Back to the default cluster, whatever cluster is named: oned never reads the first argument."""
     _move_host(call, DEFAULT_CLUSTER, host_id)
     return DEFAULT_CLUSTER

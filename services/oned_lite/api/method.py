@@ -23,7 +23,7 @@ _WRONG_TYPE = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`type` is int, I8, str, bool or list; `default` only counts where `optional`."""
+    """`type` is int, I8, str, bool or list, or object where anything will do; `default` only counts where `optional`."""
 
     name: str
     type: type
@@ -70,7 +70,7 @@ class Method:
 
 
 def _checked(parameter: Parameter, value: Value) -> Value:
-    if type(value) is not parameter.type:
+    if parameter.type is not object and type(value) is not parameter.type:
         raise ParameterFault(_WRONG_TYPE[parameter.type])
     return value
 
