@@ -49,8 +49,11 @@ as a server of a cluster, from a settings file:
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
-    if arguments.ephemeral and arguments.data is None:
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.solo and arguments.data is None and not arguments.ephemeral:
+        parser.error("--solo needs --data DIR, or --ephemeral")
+    if arguments.solo and arguments.data is None:
         with tempfile.TemporaryDirectory(prefix="oned-lite-") as folder:
             _run(_solo(arguments, Path(folder)))
     elif arguments.solo:

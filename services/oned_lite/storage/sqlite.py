@@ -27,7 +27,7 @@ from .sql import SQLITE, clear_rows, select_rows
 T = TypeVar("T")
 LOG_FILE = "log.db"
 TABLES_FILE = "one.db"
-BUSY_TIMEOUT_S = 10.0
+BUSY_TIMEOUT_S = 4.0
 """How long a person's own transaction on our files may keep a write waiting."""
 
 

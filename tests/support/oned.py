@@ -1,0 +1,173 @@
+"""Control daemons as processes, alone or as a zone, each on addresses of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SESSION = "oneadmin:opennebula"
+DEADLINE_S = 30.0
+
+
+def until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
+    """Waits for a true value and returns it."""
+    deadline = time.monotonic() + deadline_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+    return value
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Oned:
+    """One `oned-lite`, started with `arguments` beside its address. Its log is `log`."""
+
+    def __init__(self, folder: Path, port: int, *arguments: str) -> None:
+        self.port = port
+        self.log = folder / f"oned-{port}.log"
+        self._arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Oned:
+        command = [sys.executable, "-m", "services.oned_lite.main", *self._arguments]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stderr=log)
+        return self
+
+    def ready(self) -> Oned:
+        """Waits until it serves."""
+        until(lambda: self.alive() and self.page("/healthz")[0] == 200)
+        return self
+
+    def alive(self) -> bool:
+        """Fails with its log where it has ended by itself."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        return True
+
+    def page(self, path: str) -> tuple[int, bytes]:
+        """Status and body; status 0 where nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def health(self) -> dict[str, Any]:
+        status, body = self.page("/healthz")
+        return json.loads(body) if status else {}
+
+    def leads(self) -> bool:
+        return self.page("/leader")[0] == 200
+
+    def call(self, method: str, *arguments: object, session: str = SESSION) -> list[Any]:
+        """The answer's array; xmlrpc.client.Fault for a fault."""
+        with xmlrpc.client.ServerProxy(f"http://127.0.0.1:{self.port}/RPC2", allow_none=True) as proxy:
+            answer = getattr(proxy, method)(session, *arguments)
+        assert isinstance(answer, list)
+        return answer
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; exit code and how many seconds it took."""
+        assert self.process is not None
+        began = time.monotonic()
+        self.process.terminate()
+        code = self.process.wait(timeout=15)
+        self.process = None
+        return code, time.monotonic() - began
+
+
+def solo(folder: Path, *arguments: str) -> Oned:
+    """Not started."""
+    port = free_port()
+    options = ("--solo", "--listen", f"127.0.0.1:{port}", "--data", str(folder / "data"), *arguments)
+    return Oned(folder, port, *options)
+
+
+class OnedZone:
+    """`size` servers that replicate. `databases` gives server number → database settings (default SQLite)."""
+
+    def __init__(self, folder: Path, size: int = 3, databases: Callable[[int], dict[str, Any]] | None = None) -> None:
+        credentials = folder / "credentials"
+        credentials.write_text(SESSION + "\n")
+        credentials.chmod(0o600)
+        ports = [(free_port(), free_port()) for _ in range(size)]
+        members = [
+            {
+                "id": number,
+                "name": f"server{number}",
+                "endpoint": f"http://127.0.0.1:{port}/RPC2",
+                "peer": f"127.0.0.1:{peer}",
+            }
+            for number, (port, peer) in enumerate(ports)
+        ]
+        self.servers: list[Oned] = []
+        for number, (port, peer) in enumerate(ports):
+            settings = {
+                "listen": f"127.0.0.1:{port}",
+                "data": str(folder / f"data{number}"),
+                "datastores": str(folder / "datastores"),
+                "credentials": str(credentials),
+                "database": {"kind": "sqlite"} if databases is None else databases(number),
+                "cluster": {"server_id": number, "peer_listen": f"127.0.0.1:{peer}", "servers": members},
+            }
+            path = folder / f"server{number}.yaml"
+            path.write_text(yaml.safe_dump(settings))
+            self.servers.append(Oned(folder, port, "--config", str(path)))
+
+    def start(self) -> OnedZone:
+        for server in self.servers:
+            server.start()
+        self.leader()
+        for server in self.servers:
+            server.ready()
+        return self
+
+    def leader(self) -> Oned:
+        """Waits for one."""
+        leader = until(lambda: next((one for one in self.running() if one.alive() and one.leads()), None))
+        assert isinstance(leader, Oned)
+        return leader
+
+    def followers(self) -> list[Oned]:
+        leader = self.leader()
+        return [one for one in self.running() if one is not leader]
+
+    def running(self) -> list[Oned]:
+        return [one for one in self.servers if one.process is not None]
+
+    def kill(self) -> None:
+        for server in self.servers:
+            server.kill()
