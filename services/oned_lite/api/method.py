@@ -21,6 +21,10 @@ _WRONG_TYPE = {
 }
 
 
+FOR_ADMINS = frozenset({"decrypt"})
+"""Parameters that oned does not even look at when anybody else calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """`type` is int, I8, str, bool or list, or object where anything will do; `default` only counts where `optional`."""
@@ -50,8 +54,9 @@ class Method:
     counts: frozenset[int] | None = None
     reads: bool = False
 
-    def bind(self, arguments: Sequence[Value]) -> list[Value]:
-        """Checks types and fills in defaults. Arguments beyond the last parameter are ignored, as oned does.
+    def bind(self, arguments: Sequence[Value], *, is_admin: bool = True) -> list[Value]:
+        """Checks types and fills in defaults. Arguments beyond the last parameter are ignored, as oned does, and so are
+        those that it reads for administrators only.
 
         Raises ParameterFault.
         """
@@ -60,7 +65,9 @@ class Method:
             raise ParameterFault("Not enough parameters")
         bound: list[Value] = []
         for position, parameter in enumerate(self.parameters):
-            if position < len(arguments):
+            if not is_admin and parameter.name in FOR_ADMINS:
+                bound.append(parameter.default)
+            elif position < len(arguments):
                 bound.append(_checked(parameter, arguments[position]))
             elif parameter.optional:
                 bound.append(parameter.default)

@@ -173,8 +173,7 @@ def _membership(call: Call, oid: int, gid: int) -> User:
     user = USERS.get(call.tx, oid)
     group = GROUPS.get(call.tx, gid)
     call.authorize().need(Right.MANAGE, USERS, user).need(Right.MANAGE, GROUPS, group).check()
-    if gid not in user.group_ids:
-        _check_driver_lets_groups_change(call, user)
+    _check_driver_lets_groups_change(call, user)
     return user
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from services.oned_lite.model.cluster import CLUSTERS
-from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.group import GROUPS
-from services.oned_lite.model.host import HOSTS
-from services.oned_lite.model.objects import Kind, ObjectType
+from services.oned_lite.model.kinds import kinds
+from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.removal import remove
 from services.oned_lite.model.vdc import (
     ALL_RESOURCES,
@@ -94,9 +90,9 @@ def _with_group(call: Call, oid: int, gid: int) -> Vdc:
     return vdc
 
 
-def _add(call: Call, section: Section, kind: Kind[Any] | None, oid: int, resource: Resource) -> int:
+def _add(call: Call, section: Section, oid: int, resource: Resource) -> int:
     """All resources of a zone (-10) take the place of the single ones."""
-    vdc = _authorized(call, kind, oid, resource, missing_ok=False)
+    vdc = _authorized(call, section, oid, resource, missing_ok=False)
     held = {*vdc.resources(section)}
     if resource in held:
         raise internal(f"{section.tag} {resource.oid} from Zone {resource.zone_id} is already assigned to the VDC")
@@ -109,8 +105,8 @@ def _add(call: Call, section: Section, kind: Kind[Any] | None, oid: int, resourc
     return oid
 
 
-def _delete(call: Call, section: Section, kind: Kind[Any] | None, oid: int, resource: Resource) -> int:
-    vdc = _authorized(call, kind, oid, resource, missing_ok=True)
+def _delete(call: Call, section: Section, oid: int, resource: Resource) -> int:
+    vdc = _authorized(call, section, oid, resource, missing_ok=True)
     held = {*vdc.resources(section)}
     if resource not in held:
         raise internal(f"{section.tag} {resource.oid} from Zone {resource.zone_id} is not assigned to the VDC ")
@@ -120,13 +116,14 @@ def _delete(call: Call, section: Section, kind: Kind[Any] | None, oid: int, reso
     return oid
 
 
-def _authorized(call: Call, kind: Kind[Any] | None, oid: int, resource: Resource, *, missing_ok: bool) -> Vdc:
+def _authorized(call: Call, section: Section, oid: int, resource: Resource, *, missing_ok: bool) -> Vdc:
     """ADMIN of the VDC, the zone and, in this zone, the resource. What is to be taken out may be gone already."""
     vdc = VDCS.get(call.tx, oid)
     zone = call.tx.get(ZONES.table, resource.zone_id) if missing_ok else ZONES.get(call.tx, resource.zone_id)
     authorization = call.authorize().need(Right.ADMIN, VDCS, vdc)
     if zone is not None:
         authorization.need(Right.ADMIN, ZONES, zone)
+    kind = kinds().get(section.table)
     if kind is not None and resource.oid != ALL_RESOURCES and resource.zone_id == LOCAL_ZONE:
         row = call.tx.get(kind.table, resource.oid) if missing_ok else kind.get(call.tx, resource.oid)
         if row is not None:
@@ -137,42 +134,42 @@ def _authorized(call: Call, kind: Kind[Any] | None, oid: int, resource: Resource
 
 @METHODS.add("addcluster")
 def addcluster(call: Call, oid: int, zone_id: int, cluster_id: int) -> int:
-    return _add(call, CLUSTERS_SECTION, CLUSTERS, oid, Resource(zone_id, cluster_id))
+    return _add(call, CLUSTERS_SECTION, oid, Resource(zone_id, cluster_id))
 
 
 @METHODS.add("delcluster")
 def delcluster(call: Call, oid: int, zone_id: int, cluster_id: int) -> int:
-    return _delete(call, CLUSTERS_SECTION, CLUSTERS, oid, Resource(zone_id, cluster_id))
+    return _delete(call, CLUSTERS_SECTION, oid, Resource(zone_id, cluster_id))
 
 
 @METHODS.add("addhost")
 def addhost(call: Call, oid: int, zone_id: int, host_id: int) -> int:
-    return _add(call, HOSTS_SECTION, HOSTS, oid, Resource(zone_id, host_id))
+    return _add(call, HOSTS_SECTION, oid, Resource(zone_id, host_id))
 
 
 @METHODS.add("delhost")
 def delhost(call: Call, oid: int, zone_id: int, host_id: int) -> int:
-    return _delete(call, HOSTS_SECTION, HOSTS, oid, Resource(zone_id, host_id))
+    return _delete(call, HOSTS_SECTION, oid, Resource(zone_id, host_id))
 
 
 @METHODS.add("adddatastore")
 def adddatastore(call: Call, oid: int, zone_id: int, datastore_id: int) -> int:
-    return _add(call, DATASTORES_SECTION, DATASTORES, oid, Resource(zone_id, datastore_id))
+    return _add(call, DATASTORES_SECTION, oid, Resource(zone_id, datastore_id))
 
 
 @METHODS.add("deldatastore")
 def deldatastore(call: Call, oid: int, zone_id: int, datastore_id: int) -> int:
-    return _delete(call, DATASTORES_SECTION, DATASTORES, oid, Resource(zone_id, datastore_id))
+    return _delete(call, DATASTORES_SECTION, oid, Resource(zone_id, datastore_id))
 
 
 @METHODS.add("addvnet")
 def addvnet(call: Call, oid: int, zone_id: int, vnet_id: int) -> int:
-    return _add(call, VNETS_SECTION, None, oid, Resource(zone_id, vnet_id))
+    return _add(call, VNETS_SECTION, oid, Resource(zone_id, vnet_id))
 
 
 @METHODS.add("delvnet")
 def delvnet(call: Call, oid: int, zone_id: int, vnet_id: int) -> int:
-    return _delete(call, VNETS_SECTION, None, oid, Resource(zone_id, vnet_id))
+    return _delete(call, VNETS_SECTION, oid, Resource(zone_id, vnet_id))
 
 
 @POOL_METHODS.read("info")

@@ -87,7 +87,7 @@ def _handle(
     """Runs the handler on its transaction."""
     call = Call(method.name, tx, caller, conf, cluster)
     try:
-        value = method.handler(call, *method.bind(request.arguments[1:]))
+        value = method.handler(call, *method.bind(request.arguments[1:], is_admin=caller.is_admin))
     except ApiError as error:
         return Outcome(failure(method.name, error), tx if error.keeps_changes and tx.rows else None)
     except ParameterFault as fault:
