@@ -140,6 +140,19 @@ def test_stop_and_start_of_a_whole_frontend(lab: Path) -> None:
     assert "oned3      ready after" in said
 
 
+def test_on_one_address_the_ports_differ(tmp_path: Path) -> None:
+    first = 20_000 + os.getpid() % 20_000
+    said = onelite("up", "--detach", "--frontends", "1", "--ports", str(first), folder=tmp_path)
+    try:
+        assert "frontend1 leads" in said
+        now = status(tmp_path)
+        assert now["balancer"]["url"] == f"http://127.0.0.1:{first}"
+        assert now["frontends"][0]["oned"] == f"http://127.0.0.1:{first + 10}/RPC2"
+        assert "<NAME>oneadmin</NAME>" in call(tmp_path, "one.user.info", 0)
+    finally:
+        onelite("down", folder=tmp_path)
+
+
 def test_in_the_foreground_deaths_are_told_and_ctrl_c_stops_everything(lab: Path) -> None:
     onelite("down", folder=lab)
     with subprocess.Popen(
