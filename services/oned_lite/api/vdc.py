@@ -95,7 +95,7 @@ def _add(call: Call, section: Section, oid: int, resource: Resource) -> int:
     vdc = _authorized(call, section, oid, resource, missing_ok=False)
     held = {*vdc.resources(section)}
     if resource in held:
-        raise internal(f"{section.tag} {resource.oid} from Zone {resource.zone_id} is already assigned to the VDC")
+        raise internal(f"{section.noun} {resource.oid} from Zone {resource.zone_id} is already assigned to the VDC")
     replaced = {one for one in held if one.zone_id == resource.zone_id} if resource.oid == ALL_RESOURCES else set()
     for gid in vdc.group_ids:
         for one in replaced:
@@ -109,7 +109,7 @@ def _delete(call: Call, section: Section, oid: int, resource: Resource) -> int:
     vdc = _authorized(call, section, oid, resource, missing_ok=True)
     held = {*vdc.resources(section)}
     if resource not in held:
-        raise internal(f"{section.tag} {resource.oid} from Zone {resource.zone_id} is not assigned to the VDC ")
+        raise internal(f"{section.noun} {resource.oid} from Zone {resource.zone_id} is not assigned to the VDC ")
     for gid in vdc.group_ids:
         withdraw(call.tx, call.conf, gid, section, resource)
     call.tx.put(VDCS.table, vdc.with_resources(section, held - {resource}))

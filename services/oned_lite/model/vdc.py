@@ -17,19 +17,20 @@ DEFAULT_VDC = 0
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One sort of resource of a VDC: its elements in XML, its name in messages, and the table its objects are in."""
+    """One sort of resource of a VDC: its elements in XML, the table its objects are in, and its name in messages."""
 
     field: str
     container: str
     tag: str
     id_tag: str
     table: str
+    noun: str
 
 
-CLUSTERS_SECTION = Section("clusters", "CLUSTERS", "CLUSTER", "CLUSTER_ID", "cluster_pool")
-HOSTS_SECTION = Section("hosts", "HOSTS", "HOST", "HOST_ID", "host_pool")
-DATASTORES_SECTION = Section("datastores", "DATASTORES", "DATASTORE", "DATASTORE_ID", "datastore_pool")
-VNETS_SECTION = Section("vnets", "VNETS", "VNET", "VNET_ID", "network_pool")
+CLUSTERS_SECTION = Section("clusters", "CLUSTERS", "CLUSTER", "CLUSTER_ID", "cluster_pool", "CLUSTER")
+HOSTS_SECTION = Section("hosts", "HOSTS", "HOST", "HOST_ID", "host_pool", "HOST")
+DATASTORES_SECTION = Section("datastores", "DATASTORES", "DATASTORE", "DATASTORE_ID", "datastore_pool", "DATASTORE")
+VNETS_SECTION = Section("vnets", "VNETS", "VNET", "VNET_ID", "network_pool", "NET")
 SECTIONS = (CLUSTERS_SECTION, HOSTS_SECTION, DATASTORES_SECTION, VNETS_SECTION)
 
 
