@@ -9,8 +9,10 @@ from services.balancer.core.health import CheckSettings, Guards, Tally
 from services.balancer.core.peers import Peer, PeerSettings, State, Verdict
 from services.balancer.core.retry import RetryPolicy
 
+NO_GUARDS = Guards()
 
-def group_of(count: int, guards: Guards = Guards(), **more: float) -> Group:
+
+def group_of(count: int, guards: Guards = NO_GUARDS, **more: float) -> Group:
     servers = tuple(PeerSettings(address=f"10.0.0.{i}:80", **more) for i in range(count))  # type: ignore[arg-type]
     return Group(GroupSettings(name="app", servers=servers, guards=guards))
 

@@ -17,7 +17,10 @@ from tests.balancer.support import Upstream, always, answer, eventually, request
 
 Start = Callable[..., Awaitable[Upstream]]
 LIMITS = HeadLimits()
-SEED = b"POST http://h:1/a?b=c HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\nX : y\r\n z\r\n\r\n"
+SEED = (
+    b"POST http://h:1/a?b=c HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"
+    b"X : y\r\n z\r\n\r\n"
+)
 
 
 @settings(max_examples=400)

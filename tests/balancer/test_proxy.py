@@ -116,7 +116,8 @@ async def test_a_listed_status_is_retried_and_the_last_one_passes(upstream: Star
 
 
 async def test_chunked_answers_with_trailers_pass_unchanged(upstream: Start) -> None:
-    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
+    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    wire += b"3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nX-Sum: 5\r\n\r\n"
     server = await upstream("a", always(wire))
     async with running(settings_for([server])) as balancer:
         client = await balancer.client()

@@ -2,10 +2,10 @@
 
     python -m tests.benchmarks.balancer [--quick] [--only balancer,nginx] [--rounds 3]
 
-Each proxy runs one worker with keep-alive to two nginx upstreams, least connections, passive and (where it has them) active
-checks, X-Real-IP, and no access log. The load is closed-loop. CPU time is that of the proxy's processes (user and system)
-from /proc, so it does not depend on how fast the upstreams or the load are. Rounds alternate between the proxies; medians are
-printed, and ratios to nginx.
+Each proxy runs one worker with keep-alive to two nginx upstreams, least connections, passive and (where it has them)
+active checks, X-Real-IP, and no access log. The load is closed-loop. CPU time is that of the proxy's processes (user and
+system) from /proc, so it does not depend on how fast the upstreams or the load are. Rounds alternate between the
+proxies; medians are printed, and ratios to nginx.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ worker_processes 1; pid {dir}/upstream.pid; error_log /dev/null; daemon off;
 events {{ worker_connections 8192; }}
 http {{
   access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;
-  server {{ listen 127.0.0.1:{a} backlog=4096; listen 127.0.0.1:{b} backlog=4096; root {dir}/www; default_type text/plain; }}
+  server {{
+    listen 127.0.0.1:{a} backlog=4096; listen 127.0.0.1:{b} backlog=4096; root {dir}/www; default_type text/plain;
+  }}
 }}
 """
 NGINX = """
@@ -247,15 +249,26 @@ def make_certificate(directory: Path) -> None:
     (directory / "both.pem").write_bytes(cert.read_bytes() + key.read_bytes())
 
 
+HEADS = ("CPU µs/request", "to nginx", "requests/s", "p50 ms", "p99 ms", "RSS MiB", "errors")
+
+
 def show(case: Case, samples: dict[str, list[Sample]]) -> None:
-    print(f"\n{case.name}")
-    print(f"  {'':10}{'CPU µs/request':>16}{'to nginx':>10}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'RSS MiB':>9}{'errors':>8}")
-    medians = {name: statistics.median(s.cpu_us for s in each) for name, each in samples.items()}
+    """Print one case: medians over the rounds, CPU also as the ratio to nginx."""
+    print(f"\n{case.name}\n  {'':10}" + "".join(f"{head:>{len(head) + 2}}" for head in HEADS), flush=True)
+    theirs = median(samples.get("nginx", []), "cpu_us")
     for name, each in samples.items():
-        ratio = f"{medians[name] / medians['nginx']:.2f}" if medians.get("nginx") else "-"
-        row = [statistics.median(getattr(s, field) for s in each) for field in ("per_second", "p50_ms", "p99_ms", "rss_kib")]
-        print(f"  {name:10}{medians[name]:16.1f}{ratio:>10}{row[0]:12.0f}{row[1]:9.2f}{row[2]:9.2f}{row[3] / 1024:9.1f}"
-              f"{sum(s.errors for s in each):8}")  # fmt: skip
+        cpu_us = median(each, "cpu_us")
+        cells = [
+            f"{cpu_us:.1f}", f"{cpu_us / theirs:.2f}" if theirs else "-", f"{median(each, 'per_second'):.0f}",
+            f"{median(each, 'p50_ms'):.2f}", f"{median(each, 'p99_ms'):.2f}", f"{median(each, 'rss_kib') / 1024:.1f}",
+            str(sum(sample.errors for sample in each)),
+        ]  # fmt: skip
+        row = "".join(f"{cell:>{len(head) + 2}}" for cell, head in zip(cells, HEADS, strict=True))
+        print(f"  {name:10}{row}", flush=True)
+
+
+def median(samples: list[Sample], field: str) -> float:
+    return statistics.median([getattr(sample, field) for sample in samples]) if samples else 0.0
 
 
 def main() -> None:
@@ -267,16 +280,16 @@ def main() -> None:
     arguments = parser.parse_args()
     chosen = [CASES[index] for index in arguments.case] if arguments.case else CASES
     rounds, share = (1, 5) if arguments.quick else (arguments.rounds, 1)
-    with tempfile.TemporaryDirectory(prefix="balancer-bench-") as name:
-        with proxies(Path(name), set(arguments.only.split(","))) as running:
-            for case in chosen:
-                samples: dict[str, list[Sample]] = {proxy.name: [] for proxy in running}
+    only = set(arguments.only.split(","))
+    with tempfile.TemporaryDirectory(prefix="balancer-bench-") as name, proxies(Path(name), only) as running:
+        for case in chosen:
+            samples: dict[str, list[Sample]] = {proxy.name: [] for proxy in running}
+            for proxy in running:
+                measure(proxy, case, max(200, case.connections))  # warms caches and connections up
+            for _ in range(rounds):
                 for proxy in running:
-                    measure(proxy, case, max(200, case.connections))
-                for _ in range(rounds):
-                    for proxy in running:
-                        samples[proxy.name].append(measure(proxy, case, case.requests // share))
-                show(case, samples)
+                    samples[proxy.name].append(measure(proxy, case, case.requests // share))
+            show(case, samples)
 
 
 if __name__ == "__main__":

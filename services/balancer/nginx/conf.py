@@ -16,8 +16,11 @@ from services.balancer.nginx.http import HttpReader
 from services.balancer.settings import Settings
 from services.common.settings import SettingsError
 
-_IGNORED_AT_TOP = frozenset(("user", "worker_processes", "pid", "error_log", "daemon", "worker_rlimit_nofile", "include", "load_module",
-                             "master_process", "worker_cpu_affinity", "worker_priority", "pcre_jit"))  # fmt: skip
+# One event loop serves everything, so what tells nginx how to arrange its processes means nothing here.
+_IGNORED_AT_TOP = frozenset((
+    "user", "worker_processes", "worker_rlimit_nofile", "worker_cpu_affinity", "worker_priority", "master_process",
+    "daemon", "pid", "error_log", "include", "load_module", "pcre_jit",
+))  # fmt: skip
 
 
 def read_nginx_conf(path: Path) -> Settings:

@@ -206,7 +206,7 @@ class ClientConnection(asyncio.Protocol):
         prepared = self._prepared.get(head)
         if prepared is None:
             request = self.listener.parser.parse(head)
-            prepared = prepare(self.listener.plan, self.engine.pools, request, self.info)
+            prepared = prepare(self.listener.router.find(request), self.engine.pools, request, self.info)
             if prepared.reusable:
                 if head == self._last_head:  # heads that never come again are not worth remembering
                     self.listener.remember(head, prepared)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from services.balancer.core.groups import Group
 from services.balancer.plane.access_log import AccessLogWriter
 from services.balancer.plane.pool import Pool
+from services.balancer.plane.prepared import Prepared, Router
 from services.balancer.plane.timers import Wheel
 from services.balancer.site import ListenerPlan, Plan
 from services.balancer.wire.request import HeadLimits, RequestParser
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
-    from services.balancer.plane.prepared import Prepared
 
 MAX_PREPARED = 1024
 MAX_PREPARED_HEAD = 2048
@@ -44,7 +44,7 @@ class ListenerState:
     The memory of heads is bounded in number and size and starts anew when full or when the plan changes.
     """
 
-    __slots__ = ("parser", "plan", "prepared")
+    __slots__ = ("parser", "plan", "prepared", "router")
 
     def __init__(self, plan: ListenerPlan, limits: HeadLimits) -> None:
         self.prepared: dict[bytes, Prepared] = {}
@@ -53,6 +53,7 @@ class ListenerState:
     def replace(self, plan: ListenerPlan, limits: HeadLimits) -> None:
         self.plan = plan
         self.parser = RequestParser(limits)
+        self.router = Router(plan)
         self.prepared.clear()
 
     def remember(self, head: bytes, prepared: Prepared) -> None:

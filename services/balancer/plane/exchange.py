@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from services.balancer.compose import framing_lines
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import BY_STATUS, Attempt, Condition, counts_as_failure, final_status, may_retry
-from services.balancer.core.selection import Turn
-from services.balancer.core.variables import Client, Names, Try
+from services.balancer.core.variables import Try
 from services.balancer.plane.downhead import client_head
+from services.balancer.plane.facts import Facts
 from services.balancer.plane.prepared import Prepared
 from services.balancer.plane.timers import NEVER, UNPLACED
 from services.balancer.plane.upstream import UpstreamConnection
@@ -28,18 +25,14 @@ if TYPE_CHECKING:
 SURPLUS_BYTES = 1 << 16  # of a streamed body, kept while no peer is connected
 
 
-class Exchange(Turn):
+class Exchange(Facts):
     """Owned by its client connection; driven by it and by one upstream connection at a time.
 
     Rare state has class-level defaults: most requests have no body, one attempt and no tunnel.
     """
 
-    peer: Peer | None = None
     upstream: UpstreamConnection | None = None
     connecting: asyncio.Task[None] | None = None
-    status = 0
-    head_bytes = 0
-    body_bytes = 0
     answered = False
     keeps = True
     upstream_stays = True
@@ -54,14 +47,8 @@ class Exchange(Turn):
     sent = False
     upgrading = False
     plain_method = True  # the head of the answer alone says whether a body follows
-    body_size = 0
-    connect_s: float | None = None
-    header_s: float | None = None
-    answer_head: ResponseHead | None = None
-    failures: tuple[Try, ...] = ()
     deadline = NEVER
     slot = UNPLACED
-    _request_id = b""
 
     def __init__(self, client_connection: ClientConnection, prepared: Prepared, pool: Pool) -> None:
         self.connection = client_connection
@@ -406,48 +393,3 @@ class Exchange(Turn):
             self.engine.wheel.forget(self)
         if self.engine.access_log is not None:
             self.engine.access_log.write(self)
-
-    # What variables may ask
-
-    @property
-    def client(self) -> Client:
-        return self.connection.info
-
-    @property
-    def names(self) -> Names:
-        return self.route.names
-
-    @property
-    def outcome(self) -> Exchange:
-        return self
-
-    @property
-    def request_bytes(self) -> int:
-        return sum(len(line) + 2 for _, _, line in self.request.fields) + len(self.request.target) + 16 + self.body_size
-
-    @property
-    def request_id(self) -> bytes:
-        if not self._request_id:
-            self._request_id = os.urandom(16).hex().encode()
-        return self._request_id
-
-    @property
-    def elapsed_s(self) -> float:
-        return self.engine.time() - self.started_at
-
-    @property
-    def epoch_s(self) -> float:
-        return time.time()
-
-    @property
-    def requests_on_connection(self) -> int:
-        return self.connection.served
-
-    def attempts(self) -> Iterable[Try]:
-        if self.peer is None:
-            return self.failures
-        total_s = self.engine.time() - self.attempt_at
-        return (*self.failures, Try(self.peer.address, self.status, self.connect_s, self.header_s, total_s))
-
-    def answer_field(self, name: bytes) -> bytes:
-        return self.answer_head.get(name) if self.answer_head is not None else b""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from services.balancer.plane.pool import Pool
 
 
+MAX_KNOWN = 1024
+MAX_KNOWN_BYTES = 512
+
+
 class Prepared:
     """A request made ready. ``pool`` is None when the balancer answers itself.
 
@@ -49,17 +53,40 @@ class _Early:
         raise LookupError("a variable of the outcome was asked for before there is one")
 
 
-def prepare(plan: ListenerPlan, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:
-    """Route a request; raises FramingError with the status to answer."""
-    try:
-        path = normalise(request.path)
-    except BadPath as error:
-        raise FramingError(str(error)) from None
-    host = request.host.lower()
-    name = host if host[:1] == b"[" else host.partition(b":")[0]
-    route = plan.hosts.find(name).locations.find(path)
-    if route is None:
-        raise FramingError("no location for the path", 404)
+class Router:
+    """Finds routes; remembers those of hosts and paths asked for lately, bounded in number and size."""
+
+    def __init__(self, plan: ListenerPlan) -> None:
+        self._hosts = plan.hosts
+        self._known: dict[tuple[bytes, bytes], Route] = {}
+
+    def find(self, request: RequestHead) -> Route:
+        """The route of a request; raises FramingError with the status to answer."""
+        key = (request.host, request.path)
+        route = self._known.get(key)
+        if route is None:
+            route = self._find(request)
+            if len(request.host) + len(request.path) <= MAX_KNOWN_BYTES:
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[key] = route
+        return route
+
+    def _find(self, request: RequestHead) -> Route:
+        try:
+            path = normalise(request.path)
+        except BadPath as error:
+            raise FramingError(str(error)) from None
+        host = request.host.lower()
+        name = host if host[:1] == b"[" else host.partition(b":")[0]
+        route = self._hosts.find(name).locations.find(path)
+        if route is None:
+            raise FramingError("no location for the path", 404)
+        return route
+
+
+def prepare(route: Route, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:
+    """Make a request ready for its route; raises FramingError with the status to answer."""
     if route.max_body_bytes and (request.length or 0) > route.max_body_bytes:
         raise FramingError("request body too large", 413)
     pool = pools.get(route.group)
@@ -69,9 +96,8 @@ def prepare(plan: ListenerPlan, pools: dict[str, Pool], request: RequestHead, cl
     if fields is None:
         fields = _fields(pool, request, route, client)
         request.block.memo[route] = fields
-    first, *more = fields
     line = b"%b %b HTTP/1.%d\r\n" % (request.method, target_for(request, route), route.minor)
-    return Prepared(request, route, pool, (line + first, *more) if isinstance(first, bytes) else (line, *fields))
+    return Prepared(request, route, pool, (line, *fields))
 
 
 def _fields(pool: Pool, request: RequestHead, route: Route, client: Client) -> tuple[Part, ...]:

@@ -1,0 +1,83 @@
+"""What variables and logs may ask of an exchange."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+from services.balancer.core.peers import Peer
+from services.balancer.core.selection import Turn
+from services.balancer.core.variables import Client, Names, Try
+from services.balancer.site import Route
+from services.balancer.wire.request import RequestHead
+from services.balancer.wire.response import ResponseHead
+
+if TYPE_CHECKING:
+    from services.balancer.plane.client import ClientConnection
+    from services.balancer.plane.engine import Engine
+
+
+class Facts(Turn):
+    """The scope of variables, and the outcome as far as it is known."""
+
+    engine: Engine
+    connection: ClientConnection
+    request: RequestHead
+    route: Route
+    started_at: float
+    attempt_at: float
+    peer: Peer | None = None
+    status = 0
+    head_bytes = 0
+    body_bytes = 0
+    body_size = 0
+    connect_s: float | None = None
+    header_s: float | None = None
+    answer_head: ResponseHead | None = None
+    failures: tuple[Try, ...] = ()
+    _request_id = b""
+
+    @property
+    def client(self) -> Client:
+        return self.connection.info
+
+    @property
+    def names(self) -> Names:
+        return self.route.names
+
+    @property
+    def outcome(self) -> Self:
+        return self
+
+    @property
+    def request_bytes(self) -> int:
+        return sum(len(line) + 2 for _, _, line in self.request.fields) + len(self.request.target) + 16 + self.body_size
+
+    @property
+    def request_id(self) -> bytes:
+        if not self._request_id:
+            self._request_id = os.urandom(16).hex().encode()
+        return self._request_id
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.engine.time() - self.started_at
+
+    @property
+    def epoch_s(self) -> float:
+        return time.time()
+
+    @property
+    def requests_on_connection(self) -> int:
+        return self.connection.served
+
+    def attempts(self) -> Iterable[Try]:
+        if self.peer is None:
+            return self.failures
+        total_s = self.engine.time() - self.attempt_at
+        return (*self.failures, Try(self.peer.address, self.status, self.connect_s, self.header_s, total_s))
+
+    def answer_field(self, name: bytes) -> bytes:
+        return self.answer_head.get(name) if self.answer_head is not None else b""
