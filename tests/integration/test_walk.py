@@ -13,7 +13,7 @@ import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,41 +52,51 @@ class OneCall(xmlrpc.client.Transport):
 
 @dataclass
 class Lab:
-    """A running lab, asked anew for whatever may have changed."""
+    """A running lab. Its addresses never change; process ids are asked anew."""
 
     folder: Path
+    url: str = ""
+    datastores: Path = Path()
+    endpoints: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        status = self.status()
+        self.url = status["balancer"]["url"].rstrip("/")
+        self.datastores = Path(status["datastores"])
+        self.endpoints = {one["name"]: one["oned"] for one in status["frontends"]}
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(onelite("status", "--json", folder=self.folder))
         return answer
 
-    def frontend(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = next(one for one in self.status()["frontends"] if one["name"] == name)
-        return found
-
     def oned(self, name: str) -> Any:
-        return xmlrpc.client.ServerProxy(self.frontend(name)["oned"], transport=OneCall()).one
+        return xmlrpc.client.ServerProxy(self.endpoints[name], transport=OneCall()).one
 
     def states(self) -> dict[str, int]:
         """Consensus state (3: leader) of every frontend that answers."""
         found = {}
-        for frontend in self.status()["frontends"]:
+        for name in self.endpoints:
             try:
-                answer = self.oned(frontend["name"]).zone.raftstatus(ADMIN)
+                answer = self.oned(name).zone.raftstatus(ADMIN)
             except OSError:
                 continue
             state = re.search(r"<STATE>(\d)", answer[1])
             assert state is not None
-            found[frontend["name"]] = int(state[1])
+            found[name] = int(state[1])
         return found
 
     def leader(self) -> str:
-        return eventually(lambda: next((name for name, state in self.states().items() if state == 3), None))
+        name: str = eventually(lambda: next((name for name, state in self.states().items() if state == 3), None))
+        return name
 
-    def kill(self, name: str) -> None:
+    def kill(self, service: str, frontend: str) -> None:
         """kill -9, by its process id."""
-        kind, number = re.fullmatch(r"(oned|sunstone)(\d)", name).groups()  # type: ignore[union-attr]
-        os.kill(self.frontend(f"frontend{number}")[f"{kind}_pid"], signal.SIGKILL)
+        found = next(one for one in self.status()["frontends"] if one["name"] == frontend)
+        os.kill(found[f"{service}_pid"], signal.SIGKILL)
+
+    def start(self, *frontends: str) -> None:
+        """Brings back whatever is down of these frontends."""
+        onelite("start", *frontends, folder=self.folder)
 
 
 def eventually(look: Callable[[], Any], within_s: float = 20.0) -> Any:
@@ -123,7 +133,7 @@ def browser() -> Iterator[BrowserContext]:
 def page(browser: BrowserContext, lab: Lab) -> Page:
     """Signed in through the balancer."""
     tab = browser.new_page()
-    tab.goto(lab.status()["balancer"]["url"])
+    tab.goto(lab.url)
     tab.fill("[name=user]", "oneadmin")
     tab.fill("[name=password]", "opennebula")
     tab.click("main button")
@@ -133,8 +143,7 @@ def page(browser: BrowserContext, lab: Lab) -> Page:
 
 def create(page: Page, lab: Lab, kind: str, **fields: str) -> None:
     """Fills the kind's form; select boxes by the text people see."""
-    base = lab.status()["balancer"]["url"].rstrip("/")
-    page.goto(f"{base}/{kind}/new")
+    page.goto(f"{lab.url}/{kind}/new")
     for name, value in fields.items():
         field = page.locator(f"[name={name}]")
         if field.evaluate("one => one.tagName") == "SELECT":
@@ -146,8 +155,7 @@ def create(page: Page, lab: Lab, kind: str, **fields: str) -> None:
 
 
 def state_of_vm(page: Page, lab: Lab, name: str, text: str, within_s: float = 30.0) -> None:
-    base = lab.status()["balancer"]["url"].rstrip("/")
-    page.goto(f"{base}/vms")
+    page.goto(f"{lab.url}/vms")
     expect(page.locator(f'tr[data-name="{name}"] .state')).to_have_text(text, timeout=within_s * 1000)
 
 
@@ -155,7 +163,7 @@ def served_by(page: Page) -> str:
     text = page.locator("footer").inner_text()
     found = re.search(r"frontend(\d)", text)
     assert found is not None, text
-    return found[1]
+    return found[0]
 
 
 @pytest.fixture
@@ -174,8 +182,7 @@ def test_a_vm_is_made_from_nothing_in_the_browser(page: Page, lab: Lab, disk: Pa
     eventually(lambda: "<STATE>1</STATE>" in oned.image.info(ADMIN, 0)[1])
     eventually(lambda: "<STATE>2</STATE>" in oned.host.info(ADMIN, 0)[1])
     assert oned.template.update(ADMIN, 0, "DISK = [ IMAGE_ID = 0 ]", 1)[0] is True
-    base = lab.status()["balancer"]["url"].rstrip("/")
-    page.goto(f"{base}/templates/0")
+    page.goto(f"{lab.url}/templates/0")
     page.get_by_role("link", name="Instantiate").or_(page.get_by_role("button", name="Instantiate")).first.click()
     page.fill("[name=name]", "vm1")
     page.click("main form button.primary")
@@ -183,37 +190,34 @@ def test_a_vm_is_made_from_nothing_in_the_browser(page: Page, lab: Lab, disk: Pa
     source = re.search(r"<SOURCE><!\[CDATA\[(.*?)\]\]>", oned.image.info(ADMIN, 0)[1])
     assert source is not None
     assert Path(source[1]).read_bytes() == disk.read_bytes()
-    assert (Path(lab.status()["datastores"]) / "0" / "0" / "disk.0").read_bytes() == disk.read_bytes()
+    assert (lab.datastores / "0" / "0" / "disk.0").read_bytes() == disk.read_bytes()
 
 
 def test_the_next_clicks_work_when_the_ui_that_served_dies(page: Page, lab: Lab) -> None:
-    base = lab.status()["balancer"]["url"].rstrip("/")
-    page.goto(f"{base}/vms")
+    page.goto(f"{lab.url}/vms")
     dead = served_by(page)
-    lab.kill(f"sunstone{dead}")
+    lab.kill("sunstone", dead)
     for path in ("/hosts", "/images", "/vms", "/"):
-        answer = page.goto(f"{base}{path}")
+        answer = page.goto(f"{lab.url}{path}")
         assert answer is not None and answer.status == 200
         assert page.locator("[name=password]").count() == 0, "signed out"
         assert served_by(page) != dead
-    onelite("start", f"sunstone{dead}", folder=lab.folder)
+    lab.start(dead)
 
 
 def test_a_new_leader_takes_over_within_seconds_and_the_dead_one_comes_back_as_follower(page: Page, lab: Lab) -> None:
     old = lab.leader()
-    number = old[-1]
-    survivors = [one["name"] for one in lab.status()["frontends"] if one["name"] != old]
-    lab.kill(f"oned{number}")
+    survivors = [name for name in lab.endpoints if name != old]
+    lab.kill("oned", old)
     began = time.monotonic()
     eventually(lambda: 3 in lab.states().values(), within_s=NEW_LEADER_WITHIN_S)
     assert time.monotonic() - began < NEW_LEADER_WITHIN_S
     for name in survivors:
         assert lab.oned(name).template.allocate(ADMIN, f"NAME = by-{name}")[0] is True
-    base = lab.status()["balancer"]["url"].rstrip("/")
-    page.goto(f"{base}/")
+    page.goto(f"{lab.url}/")
     new = lab.leader()
     expect(page.locator("table tr", has_text=new).locator(".state", has_text="Leader")).to_be_visible(timeout=10_000)
-    onelite("start", f"oned{number}", folder=lab.folder)
+    lab.start(old)
     eventually(lambda: lab.states().get(old) == 2)
     eventually(lambda: f"by-{survivors[-1]}" in lab.oned(old).templatepool.info(ADMIN, -2, -1, -1)[1])
 
@@ -223,7 +227,7 @@ def test_without_a_majority_writes_are_refused_at_once_and_reads_answer(page: Pa
     survivor = next(name for name in lab.states() if name != leader)
     others = [name for name in lab.states() if name != survivor]
     for name in others:
-        lab.kill(f"oned{name[-1]}")
+        lab.kill("oned", name)
     oned = lab.oned(survivor)
     eventually(lambda: oned.template.allocate(ADMIN, "NAME = never")[2] == 0x2000)
     began = time.monotonic()
@@ -231,22 +235,22 @@ def test_without_a_majority_writes_are_refused_at_once_and_reads_answer(page: Pa
     assert refused[0] is False and "no leader" in refused[1]
     assert time.monotonic() - began < REFUSED_WITHIN_S
     assert "<NAME>vm1</NAME>" in oned.vm.info(ADMIN, 0)[1]
-    onelite("start", f"oned{others[0][-1]}", folder=lab.folder)
+    lab.start(others[0])
     eventually(lambda: oned.template.allocate(ADMIN, "NAME = again")[0] is True)
-    onelite("start", f"oned{others[1][-1]}", folder=lab.folder)
+    lab.start(others[1])
 
 
 def test_a_vm_stopped_under_one_leader_resumes_under_the_next(page: Page, lab: Lab) -> None:
     old = lab.leader()
     assert lab.oned(old).vm.action(ADMIN, "stop", 0)[0] is True
     state_of_vm(page, lab, "vm1", "Stopped")
-    folder = Path(lab.status()["datastores"]) / "0" / "0"
+    folder = lab.datastores / "0" / "0"
     assert {one.name for one in folder.iterdir()} >= {"disk.0", "checkpoint"}
-    lab.kill(f"oned{old[-1]}")
+    lab.kill("oned", old)
     new = lab.leader()
     assert lab.oned(new).vm.action(ADMIN, "resume", 0)[0] is True
     state_of_vm(page, lab, "vm1", "Running")
-    onelite("start", f"oned{old[-1]}", folder=lab.folder)
+    lab.start(old)
     eventually(lambda: lab.states().get(old) == 2)
 
 
@@ -254,15 +258,15 @@ def test_nothing_acknowledged_was_lost(page: Page, lab: Lab) -> None:
     acknowledged = []
     for number in range(30):
         if number == 10:
-            lab.kill(f"oned{lab.leader()[-1]}")
-        for name in list(lab.states()):
+            lab.kill("oned", lab.leader())
+        for name in lab.states():
             answer = lab.oned(name).template.allocate(ADMIN, f"NAME = kept-{number}-{name}")
             if answer[0] is True:
                 acknowledged.append((answer[1], f"kept-{number}-{name}"))
-    onelite("up", "--detach", folder=lab.folder)
+    lab.start(*lab.endpoints)
     assert len({oid for oid, _ in acknowledged}) == len(acknowledged) > 40
-    for frontend in lab.status()["frontends"]:
-        oned = lab.oned(frontend["name"])
+    for frontend in lab.endpoints:
+        oned = lab.oned(frontend)
         last = f"<NAME>{acknowledged[-1][1]}</NAME>"
         eventually(lambda o=oned, text=last: text in o.templatepool.info(ADMIN, -2, -1, -1)[1])
         pool = oned.templatepool.info(ADMIN, -2, -1, -1)[1]
