@@ -1,14 +1,11 @@
-"""Forms as data: fields, their rules, and what oned is asked once they hold. Pure: no IO, no HTML."""
+"""Forms as data: fields and their rules. Pure: no IO, no HTML."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-
-if TYPE_CHECKING:
-    from services.sunstone_lite.kinds.base import Call
 
 FieldType = Literal["text", "password", "number", "choice", "check", "area"]
 Answers = Mapping[str, str]
@@ -51,10 +48,9 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form and the call it becomes."""
+    """Fields, and a check of answers that are fine one by one: message by field name."""
 
     fields: tuple[Field, ...]
-    build: Callable[[Answers], "Call"]
     check: Callable[[Answers], dict[str, str]] = field(default=lambda _answers: {})
 
 

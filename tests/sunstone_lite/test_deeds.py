@@ -6,18 +6,18 @@ import pytest
 
 from services.common.template import parse
 from services.sunstone_lite import items
-from services.sunstone_lite.kinds import KINDS
+from services.sunstone_lite.kinds import KINDS, Action
 from services.sunstone_lite.kinds.vm import VMS
 from tests.sunstone_lite.conftest import Browser
 from tests.sunstone_lite.recorded import Daemon
 
-QUIET_VM_ACTIONS = [action.key for action in VMS.actions if not action.grave]
+QUIET_VM_ACTIONS = [action for action in VMS.actions if not action.grave]
 
 
-@pytest.mark.parametrize("action", QUIET_VM_ACTIONS)
-async def test_a_vm_action_is_asked_for_each_chosen_machine(signed_in: Browser, daemon: Daemon, action: str) -> None:
-    page = await signed_in.act(await signed_in.get("/vms"), "vms", action, 3, 5)
-    assert daemon.called("one.vm.action") == [[action, 3], [action, 5]]
+@pytest.mark.parametrize("action", QUIET_VM_ACTIONS, ids=lambda action: action.key)
+async def test_a_vm_action_is_asked_for_each_chosen_machine(signed_in: Browser, daemon: Daemon, action: Action) -> None:
+    page = await signed_in.act(await signed_in.get("/vms"), "vms", action.key, 3, 5)
+    assert daemon.called(action.call(3).method) == [list(action.call(oid).params) for oid in (3, 5)]
     assert page.url == "/vms" and "2 accepted" in page.words
     assert "2 accepted" not in (await signed_in.get("/vms")).words, "a message is shown once"
 
@@ -51,6 +51,16 @@ async def test_switches(
 ) -> None:
     await signed_in.act(await signed_in.get(f"/{kind}"), kind, action, 4)
     assert daemon.called(method) == [params]
+
+
+@pytest.mark.parametrize(
+    ("action", "params"), [("resume", ["resume", 4]), ("stop", ["stop", 4]), ("hold", ["hold", 4])]
+)
+async def test_the_action_comes_before_the_id(
+    signed_in: Browser, daemon: Daemon, action: str, params: list[object]
+) -> None:
+    await signed_in.act(await signed_in.get("/vms"), "vms", action, 4)
+    assert daemon.called("one.vm.action") == [params]
 
 
 async def test_refusals_are_told_one_by_one_in_the_daemons_words(signed_in: Browser, daemon: Daemon) -> None:

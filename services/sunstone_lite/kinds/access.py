@@ -4,7 +4,7 @@ from services.sunstone_lite.cells import Flag, Link, Number, Text
 from services.sunstone_lite.forms import Answers, Field, Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
 
 
 def _enabled(item: Item) -> Flag:
@@ -56,15 +56,17 @@ USERS = Kind(
             warning=N_("What the user owns stays, without an owner."),
         ),
     ),
-    create=Form(
-        fields=(
-            Field("name", N_("User name"), required=True, rule="user"),
-            Field("password", N_("Password"), "password", required=True),
-            Field("group", N_("Main group"), "choice", pool="groups", default="1", none=N_("yours")),
+    create=Creation(
+        N_("Create user"),
+        Form(
+            fields=(
+                Field("name", N_("User name"), required=True, rule="user"),
+                Field("password", N_("Password"), "password", required=True),
+                Field("group", N_("Main group"), "choice", pool="groups", default="1", none=N_("yours")),
+            )
         ),
-        build=_create_user,
+        _create_user,
     ),
-    create_label=N_("Create user"),
     empty=N_("No users that you may see."),
 )
 
@@ -97,10 +99,10 @@ GROUPS = Kind(
     ),
     trees=((N_("Template"), "TEMPLATE"),),
     actions=(delete("one.group.delete", applies=lambda item: item.oid > 1),),
-    create=Form(
-        fields=(Field("name", N_("Name"), required=True, rule="name"),),
-        build=lambda answers: Call("one.group.allocate", (answers["name"],)),
+    create=Creation(
+        N_("Create group"),
+        Form(fields=(Field("name", N_("Name"), required=True, rule="name"),)),
+        lambda answers: Call("one.group.allocate", (answers["name"],)),
     ),
-    create_label=N_("Create group"),
     empty=N_("No groups that you may see."),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from services.common.xmlrpc import Value
 from services.sunstone_lite.cells import Cell, Link, Number, Text
-from services.sunstone_lite.forms import Form
+from services.sunstone_lite.forms import Answers, Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
 
@@ -55,6 +55,15 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Creation:
+    """How a new object is made: what the button says, what is asked, and the call it becomes."""
+
+    label: str
+    form: Form
+    build: Callable[[Answers], Call]
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of object. `key` is its path in URLs, `tag` its element in a pool's XML."""
 
@@ -70,8 +79,7 @@ class Kind:
     tables: tuple[Table, ...] = ()
     trees: tuple[tuple[str, str], ...] = ()
     actions: tuple[Action, ...] = ()
-    create: Form | None = None
-    create_label: str = ""
+    create: Creation | None = None
     empty: str = ""
 
     def action(self, key: str) -> Action | None:

@@ -6,7 +6,18 @@ from services.sunstone_lite.cells import Bar, Link, Moment, Number, State, Text
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import (
+    Action,
+    Call,
+    Column,
+    Creation,
+    Kind,
+    Table,
+    delete,
+    name_column,
+    oid_column,
+    text,
+)
 
 KIB_PER_MIB = 1024
 
@@ -63,7 +74,6 @@ FORM = Form(
         ),
         Field("cluster", N_("Cluster"), "choice", required=True, default="0", pool="clusters"),
     ),
-    build=_create,
 )
 
 HOSTS = Kind(
@@ -119,7 +129,6 @@ HOSTS = Kind(
         _status("offline", N_("Set offline"), "power", 2, grave=True, warning=N_("The host is no longer watched.")),
         delete("one.host.delete"),
     ),
-    create=FORM,
-    create_label=N_("Add host"),
+    create=Creation(N_("Add host"), FORM, _create),
     empty=N_("No hosts yet. Add one so that virtual machines have a place to run."),
 )

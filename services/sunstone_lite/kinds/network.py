@@ -6,7 +6,7 @@ from services.sunstone_lite.cells import Bar, State
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
 
 LEASES_MAX = 65_536
 
@@ -47,7 +47,6 @@ FORM = Form(
         Field("size", N_("How many addresses"), "number", default="64", low=1, high=LEASES_MAX),
         Field("cluster", N_("Cluster"), "choice", required=True, default="0", pool="clusters"),
     ),
-    build=_create,
 )
 
 NETWORKS = Kind(
@@ -97,7 +96,6 @@ NETWORKS = Kind(
     ),
     trees=((N_("Template"), "TEMPLATE"),),
     actions=(delete("one.vn.delete"),),
-    create=FORM,
-    create_label=N_("Create network"),
+    create=Creation(N_("Create network"), FORM, _create),
     empty=N_("No networks yet."),
 )

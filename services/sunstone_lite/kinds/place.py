@@ -5,7 +5,7 @@ from services.sunstone_lite.cells import Link, Number, State
 from services.sunstone_lite.forms import Field, Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
 
 
 def _members(path: str, kind: str, title: str) -> Table:
@@ -45,11 +45,11 @@ CLUSTERS = Kind(
     ),
     trees=((N_("Template"), "TEMPLATE"),),
     actions=(delete("one.cluster.delete", applies=lambda item: item.oid >= 100),),
-    create=Form(
-        fields=(Field("name", N_("Name"), required=True, rule="name"),),
-        build=lambda answers: Call("one.cluster.allocate", (answers["name"],)),
+    create=Creation(
+        N_("Create cluster"),
+        Form(fields=(Field("name", N_("Name"), required=True, rule="name"),)),
+        lambda answers: Call("one.cluster.allocate", (answers["name"],)),
     ),
-    create_label=N_("Create cluster"),
     empty=N_("No clusters that you may see."),
 )
 

@@ -6,7 +6,18 @@ from services.sunstone_lite.cells import Bar, Flag, Link, Moment, Number, Size, 
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import (
+    Action,
+    Call,
+    Column,
+    Creation,
+    Kind,
+    Table,
+    delete,
+    name_column,
+    oid_column,
+    text,
+)
 
 IMAGE_TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT", "BACKUP")
 DATASTORE_TYPES = (N_("Images"), N_("System"), N_("Files"), N_("Backups"))
@@ -87,7 +98,6 @@ IMAGE_FORM = Form(
         Field("persistent", N_("Persistent"), "check", help=N_("Changes outlive the machine; one machine at a time.")),
         Field("description", N_("Description"), advanced=True),
     ),
-    build=_create_image,
     check=_image_source,
 )
 
@@ -159,8 +169,7 @@ IMAGES = Kind(
         ),
         delete("one.image.delete", warning=N_("The file is removed from the datastore.")),
     ),
-    create=IMAGE_FORM,
-    create_label=N_("Create image"),
+    create=Creation(N_("Create image"), IMAGE_FORM, _create_image),
     empty=N_("No images yet. An image is a disk that templates hand to machines."),
 )
 
@@ -229,7 +238,6 @@ DATASTORE_FORM = Form(
         ),
         Field("cluster", N_("Cluster"), "choice", required=True, default="0", pool="clusters"),
     ),
-    build=_create_datastore,
 )
 
 DATASTORES = Kind(
@@ -285,7 +293,6 @@ DATASTORES = Kind(
         ),
         delete("one.datastore.delete"),
     ),
-    create=DATASTORE_FORM,
-    create_label=N_("Create datastore"),
+    create=Creation(N_("Create datastore"), DATASTORE_FORM, _create_datastore),
     empty=N_("No datastores that you may use."),
 )

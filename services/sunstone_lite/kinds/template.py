@@ -4,7 +4,7 @@ from services.common.template import Template, TemplateError, Vector, parse
 from services.sunstone_lite.cells import Moment, Number, Size
 from services.sunstone_lite.forms import Answers, Field, Form
 from services.sunstone_lite.i18n import N_
-from services.sunstone_lite.kinds.base import Call, Column, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
 
 IMAGE_TYPES_FOR_DISKS = (0, 1, 2)
 INSTANCES_MAX = 50
@@ -61,7 +61,6 @@ FORM = Form(
             help=N_("In template syntax, one NAME = value to a line."),
         ),
     ),
-    build=_create,
     check=_check,
 )
 
@@ -71,7 +70,6 @@ INSTANTIATE = Form(
         Field("count", N_("How many"), "number", required=True, default="1", low=1, high=INSTANCES_MAX),
         Field("hold", N_("On hold"), "check", help=N_("Wait for a release before it is placed.")),
     ),
-    build=lambda answers: Call("one.template.instantiate", ()),
 )
 
 
@@ -130,7 +128,6 @@ TEMPLATES = Kind(
     ),
     trees=((N_("Template"), "TEMPLATE"),),
     actions=(delete("one.template.delete", False, warning=N_("Machines made of it stay.")),),
-    create=FORM,
-    create_label=N_("Create template"),
+    create=Creation(N_("Create template"), FORM, _create),
     empty=N_("No templates yet. A template says what a machine is made of."),
 )

@@ -10,6 +10,7 @@ from services.sunstone_lite.forms import Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
 from services.sunstone_lite.kinds import KINDS, Kind
+from services.sunstone_lite.kinds.base import Creation
 from services.sunstone_lite.kinds.template import INSTANTIATE, instantiate_calls
 from services.sunstone_lite.problems import Problem
 from services.sunstone_lite.sessions import Flash
@@ -19,7 +20,8 @@ Pools = Mapping[str, tuple[Item, ...]]
 
 async def blank(request: web.Request) -> web.StreamResponse:
     """An empty form. Values in the query fill it in, so a link can prepare one."""
-    kind, form = _form_of(request)
+    kind, creation = _creation_of(request)
+    form = creation.form
     pools = await _pools(request, form)
     filled = {entry.name: request.query.get(entry.name, entry.default) for entry in form.fields}
     return await _show(request, kind, form, filled, pools)
@@ -27,14 +29,15 @@ async def blank(request: web.Request) -> web.StreamResponse:
 
 async def submit(request: web.Request) -> web.StreamResponse:
     """Create the object, or show the form again with what is wrong beside each field."""
-    kind, form = _form_of(request)
+    kind, creation = _creation_of(request)
+    form = creation.form
     pools = await _pools(request, form)
     given = await _given(request, form)
     wrong = forms.problems(form, given, pools)
     if wrong:
         return await _show(request, kind, form, given, pools, wrong=wrong)
     try:
-        oid = await reading.call(request, form.build(given))
+        oid = await reading.call(request, creation.build(given))
     except (OnedError, OnedUnavailable, OnedUnknown) as error:
         return await _show(request, kind, form, given, pools, problem=_reraise_or_describe(error))
     text = answers.gettext(request, N_("%(name)s was created with id %(oid)s."))
@@ -72,7 +75,7 @@ async def instantiate(request: web.Request) -> web.StreamResponse:
     return await answers.back_with(request, f"/vms/{made[0]}" if len(made) == 1 else "/vms", flash)
 
 
-def _form_of(request: web.Request) -> tuple[Kind, Form]:
+def _creation_of(request: web.Request) -> tuple[Kind, Creation]:
     kind = reading.kind_of(request)
     if kind.create is None:
         raise web.HTTPNotFound
