@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.oned_lite.lifecycle import backupjob_runs, scheduler
+from services.oned_lite.lifecycle import backupjob_runs, host_recovery, scheduler
 from services.oned_lite.lifecycle import datastore as datastore_life
 from services.oned_lite.lifecycle import hook as hook_life
 from services.oned_lite.lifecycle import host as host_life
@@ -21,6 +21,7 @@ from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.history import HISTORY
 from services.oned_lite.model.hook import HOOK_LOG, HOOK_QUEUE, HOOKS
 from services.oned_lite.model.host import HOST_MONITORING, HOSTS
+from services.oned_lite.model.host_recovery import HOST_RECOVERIES
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.marketplace import APPS, MARKETPLACES
 from services.oned_lite.model.objects import COUNTERS
@@ -154,6 +155,7 @@ TABLES: tuple[Table[Any], ...] = (
     HOOKS.table,
     HOOK_LOG,
     HOOK_QUEUE,
+    HOST_RECOVERIES,
     BACKUPJOBS.table,
 )
 
@@ -162,6 +164,7 @@ DUTIES: tuple[Duty, ...] = (
     image_life.DUTY,
     market_life.DUTY,
     hook_life.DUTY,
+    host_recovery.DUTY,
     host_life.DUTY,
     vm_life.DUTY,
 )
@@ -169,6 +172,7 @@ DUTIES: tuple[Duty, ...] = (
 TIMERS: tuple[Timer, ...] = (
     datastore_life.TIMER,
     backupjob_runs.TIMER,
+    host_recovery.TIMER,
     scheduled_runs.TIMER,
     scheduler.TIMER,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from services.common.template import Template
+from services.oned_lite.lifecycle import host_recovery
 from services.oned_lite.lifecycle.hook import retry as retry_execution
 from services.oned_lite.model.errors import ApiError, ErrorCode, internal
 from services.oned_lite.model.hook import HOOK_LOG, HOOKS, Hook, HookExecution, executions
@@ -92,7 +93,10 @@ def retry(call: Call, oid: int, execution_id: int) -> int:
     record = call.tx.get(HOOK_LOG, (oid, execution_id))
     if record is None:
         raise internal("Invalid HookLog body. Arguments not found.")
-    retry_execution(call.tx, hook, record)
+    if hook.template.get("COMMAND") not in host_recovery.COMMANDS:
+        retry_execution(call.tx, hook, record)
+    elif not host_recovery.again(call.tx, hook, record.arguments):
+        raise internal("The host of that execution is gone.")
     return oid
 
 

@@ -69,18 +69,44 @@ def finished(step: Step, work: Work, result: WorkResult) -> None:
     hook = step.tx.get(HOOKS.table, run.hook_id)
     if hook is None:
         return
+    log(
+        step,
+        hook,
+        run.arguments,
+        command=result.value("COMMAND", run.command),
+        stdout=result.value("STDOUT"),
+        stderr=result.value("STDERR") or result.message,
+        code=int(result.value("CODE", "0" if result.ok else "255")),
+        remote_host=run.remote_host,
+        retry=run.retry,
+    )
+
+
+def log(
+    step: Step,
+    hook: Hook,
+    arguments: str,
+    *,
+    command: str,
+    stdout: str,
+    code: int,
+    stderr: str = "",
+    remote_host: str = "",
+    retry: bool = False,
+) -> None:
+    """Enters an execution that has ended in the hook's log."""
     hook = step.tx.put(HOOKS.table, replace(hook, last_execution=hook.last_execution + 1))
     record = HookExecution(
         hook_id=hook.oid,
         execution_id=hook.last_execution,
         timestamp=step.tx.now,
-        arguments=run.arguments,
-        command=result.value("COMMAND", run.command),
-        stdout=result.value("STDOUT")[:OUTPUT_CHARS_MAX],
-        stderr=(result.value("STDERR") or result.message)[:OUTPUT_CHARS_MAX],
-        rc=int(result.value("CODE", "0" if result.ok else "255")),
-        remote_host=run.remote_host,
-        retry=run.retry,
+        arguments=arguments,
+        command=command,
+        stdout=stdout[:OUTPUT_CHARS_MAX],
+        stderr=stderr[:OUTPUT_CHARS_MAX],
+        rc=code,
+        remote_host=remote_host,
+        retry=retry,
     )
     step.tx.put(HOOK_LOG, record)
     _forget_old(step.tx, hook.oid, step.conf)

@@ -23,6 +23,7 @@ from services.oned_lite.model.vm_states import LcmState, VmState
 from services.oned_lite.state import Reader, Transaction
 from services.oned_lite.state.table import scan
 
+from . import host_recovery
 from .hook import enqueue
 
 HIDDEN = "****"
@@ -79,7 +80,11 @@ def _enter(tx: Transaction, hooks: Sequence[Hook], watched: Watched, row: Any, s
     for hook in hooks:
         template = hook.template
         wanted = (template.get("STATE"), template.get("LCM_STATE") if watched.resource == "VM" else "")
-        if template.get("RESOURCE") == watched.resource and wanted == state:
+        if template.get("RESOURCE") != watched.resource or wanted != state:
+            continue
+        if watched.resource == "HOST" and template.get("COMMAND") in host_recovery.COMMANDS:
+            host_recovery.begin(tx, hook, row)
+        else:
             body = _encoded(watched.kind.info_xml(tx, row))
             arguments = template.get("ARGUMENTS").replace("$TEMPLATE", body)
             enqueue(tx, hook, arguments, remote_host=_remote_host(tx, watched, row))

@@ -62,7 +62,7 @@ def run(step: Step) -> None:
         dispatched += _dispatch(step, places, vm)
 
 
-_MOVABLE = (LcmState.RUNNING, VmState.POWEROFF)
+_MOVABLE = (LcmState.RUNNING, LcmState.UNKNOWN, VmState.POWEROFF)
 
 
 def _by_priority(waiting: Iterable[Vm]) -> list[Vm]:

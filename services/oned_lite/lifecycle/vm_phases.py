@@ -184,7 +184,7 @@ PHASES: Mapping[LcmState, Phase] = {
         to_lcm(LcmState.PROLOG_MIGRATE_SUSPEND_FAILURE),
     ),
     LcmState.PROLOG_MIGRATE_UNKNOWN: Phase(
-        "tm", "prolog_migrate", _prolog_done(LcmState.BOOT_MIGRATE), to_lcm(LcmState.PROLOG_MIGRATE_UNKNOWN_FAILURE)
+        "tm", "prolog_migrate", _prolog_done(LcmState.BOOT), to_lcm(LcmState.PROLOG_MIGRATE_UNKNOWN_FAILURE)
     ),
     LcmState.BOOT: Phase("vmm", "deploy", _booted, to_lcm(LcmState.BOOT_FAILURE)),
     LcmState.BOOT_POWEROFF: Phase("vmm", "deploy", _booted, _not_resumed(VmState.POWEROFF)),
