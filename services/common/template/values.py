@@ -7,6 +7,7 @@ by name, each at most once.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
@@ -57,7 +58,8 @@ class _Numbers:
     def get_float(self, name: str, default: object = None) -> object:
         """The value as a decimal number; `default` when it is absent or anything else (`nan` and `inf` too)."""
         text = self.text(name)
-        return float(text) if text is not None and _DECIMAL.fullmatch(text) else default
+        value = float(text) if text is not None and _DECIMAL.fullmatch(text) else math.inf
+        return value if math.isfinite(value) else default
 
     @overload
     def get_bool(self, name: str) -> bool | None: ...

@@ -43,6 +43,9 @@ from services.oned_lite.model.user import USERS
 from services.oned_lite.state import Reader, Transaction
 
 
+USED_MAX = 1e15
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     """What something uses: amounts by metric, of one object `oid` (-1 in family VM). Amounts may be negative."""
@@ -146,8 +149,9 @@ def _add(tx: Transaction, side: str, oid: int, charge: Charge) -> None:
 
 
 def _exact(value: float) -> float:
-    """Sums of CPU shares must come back to nothing: what is shown has two decimals, so six are kept."""
-    return round(value, 6)
+    """Sums of CPU shares must come back to nothing: what is shown has two decimals, so six are kept. Nobody has more than
+    `USED_MAX` of anything."""
+    return round(min(max(value, -USED_MAX), USED_MAX), 6)
 
 
 def _put(tx: Transaction, side: str, oid: int, quotas: Quotas) -> None:
