@@ -12,6 +12,7 @@ from deploy.lab import parts, ports
 from deploy.lab.definition import Definition, Wishes
 from deploy.lab.errors import LabError
 from deploy.lab.folders import LabFolder
+from deploy.lab.processes import Condition
 from deploy.lab.supervisor import Report, Supervisor
 
 
@@ -40,6 +41,7 @@ def make(root: Path, wishes: Wishes, report: Report) -> Lab:
     folder.create()
     lab = _assemble(folder, definition, report)
     if definition != existing:
+        _require_stopped(lab.supervisor)
         definitions.write(folder.root, definition)
     return lab
 
@@ -52,6 +54,13 @@ def find(root: Path, report: Report) -> Lab:
         raise LabError(f"no lab lives in {folder.root}; make one with: onelite up --dir {folder.root}")
     folder.create()
     return _assemble(folder, definition, report)
+
+
+def _require_stopped(supervisor: Supervisor) -> None:
+    """What runs would go on as the lab was, and not as it is defined now."""
+    running = [seen.process.name for seen in supervisor.look_at_all() if seen.condition is not Condition.ENDED]
+    if running:
+        raise LabError(f"{', '.join(running)} of this lab still run as it was; stop them first with: onelite down")
 
 
 def _assemble(folder: LabFolder, definition: Definition, report: Report) -> Lab:

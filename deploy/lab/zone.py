@@ -71,7 +71,7 @@ async def _zone_info(endpoints: Sequence[str], session: str) -> str:
         try:
             return str(await OnedClient([endpoint], timeout_s=ANSWER_WITHIN_S).call(session, "one.zone.info", 0))
         except OnedFailure as error:
-            reasons.append(f"{endpoint}: {error}")
+            reasons.append(str(error))
     raise LabError(f"no oned of this lab answers ({reasons[0]}); start it with: onelite up --detach")
 
 

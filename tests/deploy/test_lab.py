@@ -133,6 +133,11 @@ def test_a_second_start_is_quick_and_finds_the_data(lab: Path) -> None:
     assert took_s < 15, "twice and more of what it may take on a machine of its own"
 
 
+def test_a_running_lab_does_not_change_its_parts(lab: Path) -> None:
+    line = complaint("up", "--detach", "--checks", "both", folder=lab)
+    assert "still run as it was; stop them first with: onelite down" in line
+
+
 def test_stop_and_start_of_a_whole_frontend(lab: Path) -> None:
     said = onelite("stop", "frontend3", folder=lab)
     assert "oned3      stopped" in said and "sunstone3  stopped" in said
