@@ -93,7 +93,7 @@ class _Process:
             self._log.error("cannot start", reason=error.strerror or str(error))
             return 1
         state_file = self._balancer.plan.settings.state_file
-        changes = Changes(self._balancer, Path(state_file) if state_file else None)
+        self._changes = changes = Changes(self._balancer, Path(state_file) if state_file else None)
         listener = StatusListener(self._balancer, changes, self._reload)
         try:
             changes.restore()
@@ -134,6 +134,7 @@ class _Process:
         try:
             plan = await asyncio.to_thread(read_plan, self._path)
             await self._balancer.reload(plan)
+            self._changes.restore()  # servers changed at run time stay as they are when a state file is kept
         except (SettingsError, OSError) as error:
             raise ValueError(str(error)) from None
         self._log.info("settings reloaded")

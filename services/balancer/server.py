@@ -14,7 +14,7 @@ from services.balancer.plane.tls import server_context
 from services.balancer.site import Plan
 from services.common.logs import Logger
 
-GRACE_S = 4.0
+GRACE_S = 3.5
 RAMP_INTERVAL_S = 0.5
 BACKLOG = 4096
 

@@ -12,7 +12,7 @@ from services.balancer.core.peers import PeerSettings
 from services.balancer.core.retry import CONFIGURABLE, Condition, RetryPolicy
 from services.balancer.core.routing import Hosts, Locations, parse_pattern
 from services.balancer.core.selection import METHODS
-from services.balancer.core.variables import MapTable, Names, Template, Variable, compile_template, setting
+from services.balancer.core.variables import MapTable, Names, Reach, Template, Variable, compile_template, setting
 from services.balancer.settings import HealthCheck, Location, MapVariable, Return, Settings, Site, Tls, Upstream
 from services.balancer.wire.fields import TOKEN
 from services.balancer.wire.request import HeadLimits
@@ -60,10 +60,13 @@ class Route:
     minor: int = 1
     redirect_from: bytes = b""
     redirect_to: Template | None = None
+    steady: bool = field(init=False)  # the same request on the same connection has the same head for the upstream
+    edits_answers: bool = field(init=False)
 
-    @property
-    def edits_answers(self) -> bool:
-        return bool(self.add_headers or self.hide_headers or self.redirect_to)
+    def __post_init__(self) -> None:
+        steady = all(template.reach < Reach.REQUEST for _, template in self.set_headers)
+        object.__setattr__(self, "steady", steady)
+        object.__setattr__(self, "edits_answers", bool(self.add_headers or self.hide_headers or self.redirect_to))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ import asyncio
 import enum
 import ipaddress
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 from services.balancer.core.variables import Client
@@ -51,9 +52,12 @@ class ClientConnection(asyncio.Protocol):
         "info",
         "listener",
         "may_serve",
+        "rendered",
+        "rendered_for",
         "served",
         "slot",
         "stalled",
+        "write",
     )
 
     def __init__(self, engine: Engine, listener: ListenerState) -> None:
@@ -68,6 +72,8 @@ class ClientConnection(asyncio.Protocol):
         self.slot = UNPLACED
         self._stalled_bytes = 0
         self._last_head = b""
+        self.rendered_for: Prepared | None = None  # the request whose upstream head is in ``rendered``
+        self.rendered = b""
         self._pending = b""
         self._phase = IDLE
         self._body: BodyReader | None = None
@@ -77,6 +83,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.write: Callable[[bytes], None] = self._transport.write
         engine, limits = self.engine, self.engine.client_limits
         engine.totals.accepts += 1
         engine.serial += 1
@@ -268,9 +275,6 @@ class ClientConnection(asyncio.Protocol):
     @property
     def may_stay(self) -> bool:
         return self.served < self.may_serve
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
 
     def hold(self) -> None:
         """Stop reading from the client."""

@@ -121,7 +121,13 @@ class Exchange(Facts):
     def _send(self, connection: UpstreamConnection) -> None:
         self.upstream = connection
         self.sent = True
-        head = b"".join([part if part.__class__ is bytes else part(self) for part in self.prepared.head])  # type: ignore
+        prepared, client = self.prepared, self.connection
+        if client.rendered_for is prepared:
+            connection.begin(self, client.rendered, self.route.read_timeout_s)
+            return
+        head = b"".join([part if isinstance(part, bytes) else part(self) for part in prepared.head])
+        if prepared.steady:
+            client.rendered_for, client.rendered = prepared, head
         if not self.request.has_body:
             connection.begin(self, head, self.route.read_timeout_s)
             return

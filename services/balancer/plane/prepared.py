@@ -25,10 +25,10 @@ class Prepared:
 
     ``head`` is the upstream's head up to the lines that frame a body, or to its end when there is none.
     ``reusable``: the next request with the same bytes may use it. ``quick``: nothing but an ordinary answer has to be
-    passed on unchanged.
+    passed on unchanged. ``steady``: on one connection the head is the same every time.
     """
 
-    __slots__ = ("head", "pool", "quick", "request", "reusable", "route")
+    __slots__ = ("head", "pool", "quick", "request", "reusable", "route", "steady")
 
     def __init__(self, request: RequestHead, route: Route, pool: Pool | None, head: tuple[Part, ...]) -> None:
         self.request = request
@@ -38,6 +38,7 @@ class Prepared:
         self.reusable = pool is not None and not (request.has_body or request.expects)
         plain = request.minor == 1 and request.keep_alive and not request.upgrade and request.method != b"HEAD"
         self.quick = self.reusable and plain and not route.edits_answers
+        self.steady = self.reusable and route.steady
 
 
 @dataclass(frozen=True, slots=True)
