@@ -16,6 +16,7 @@ from threading import Event
 
 from services.oned_lite.lifecycle.work import Work, WorkResult
 
+from . import qcow2
 from .files import MEGABYTE, Cancelled, FileThreads, copy_file, copy_stream, make_sparse, remove, used_mb, write_whole
 
 Values = tuple[tuple[str, str], ...]
@@ -97,12 +98,16 @@ def _is_under(path: Path, folder: str) -> bool:
 
 
 def make_empty(work: Work, _cancelled: Event) -> Values:
-    target = image_path(work)
-    if work.argument("FORMAT", "raw") not in ("", "raw"):
-        raise ActionFailed(f"cannot make an empty {work.argument('FORMAT')} file, only raw")
+    target, size_mb = image_path(work), int(work.argument("SIZE", "0"))
+    form = work.argument("FORMAT") or "raw"
+    if form not in ("raw", "qcow2"):
+        raise ActionFailed(f"cannot make an empty disk in format {form}, only raw and qcow2")
     if not target.exists():
-        make_sparse(target, _work_name(work), int(work.argument("SIZE", "0")))
-    return (("SOURCE", str(target)), ("FORMAT", "raw"))
+        if form == "qcow2":
+            write_whole(target, _work_name(work), lambda file: qcow2.write_empty(file, size_mb))
+        else:
+            make_sparse(target, _work_name(work), size_mb)
+    return (("SOURCE", str(target)), ("FORMAT", form))
 
 
 def clone(work: Work, cancelled: Event) -> Values:

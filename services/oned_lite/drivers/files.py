@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +47,9 @@ class FileThreads:
 
 
 def temporary_name(target: Path, work_name: str) -> Path:
-    """Where the file for `target` grows; `work_name` keeps two leaders' attempts apart."""
-    return target.with_name(f".{target.name}.{work_name}.tmp")
+    """Where the file for `target` grows. No two attempts share one: a leader that lost its office without noticing may
+    still be writing when the next one starts."""
+    return target.with_name(f".{target.name}.{work_name}.{secrets.token_hex(4)}.tmp")
 
 
 def write_whole(target: Path, work_name: str, fill: Callable[[BinaryIO], None]) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 
 from services.common.template import cdata
 from services.common.xmlrpc import Value
-from services.oned_lite.model.hook import API, HOOKS, STATE, Hook
+from services.oned_lite.model.hook import HOOKS, Hook
 from services.oned_lite.model.host import HOSTS, HostState
 from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import Kind
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState, VmState
 from services.oned_lite.state import Reader, Transaction
-from services.oned_lite.state.table import scan
+from services.oned_lite.state.table import rows
 
 from . import host_recovery
 from .hook import enqueue
@@ -55,32 +55,29 @@ def watch(resource: str, kind: Kind[Any], states: type[IntEnum]) -> None:
     WATCHED[kind.table.name] = Watched(resource, kind, lambda row: (states(row.state).name, ""))
 
 
-def _hooks(reader: Reader, kind: str) -> list[Hook]:
-    return [hook for hook in scan(reader, HOOKS.table) if hook.type == kind]
+def _waiting_for(reader: Reader, event: str) -> list[Hook]:
+    """The hooks that a method's name, or a kind of object, may set off."""
+    return rows(reader, HOOKS.table, "waits_for", event)
 
 
 # ---------------------------------------------------------------------- states
 def observe_changes(tx: Transaction) -> None:
     """Queues the state hooks for objects that enter a state with this transaction."""
     changed = [(table, key, row) for (table, key), row in tx.rows.items() if row is not None and table in WATCHED]
-    if not changed:
-        return
-    hooks = _hooks(tx, STATE)
-    if not hooks:
-        return
     for table, key, row in changed:
         watched = WATCHED[table]
-        before = tx.before(watched.kind.table, key)
-        now = watched.state(row)
-        if before is None or watched.state(before) != now:
-            _enter(tx, hooks, watched, row, now)
+        hooks = _waiting_for(tx, watched.resource)
+        if hooks:
+            before = tx.before(watched.kind.table, key)
+            state = watched.state(row)
+            if before is None or watched.state(before) != state:
+                _enter(tx, hooks, watched, row, state)
 
 
 def _enter(tx: Transaction, hooks: Sequence[Hook], watched: Watched, row: Any, state: tuple[str, str]) -> None:
     for hook in hooks:
         template = hook.template
-        wanted = (template.get("STATE"), template.get("LCM_STATE") if watched.resource == "VM" else "")
-        if template.get("RESOURCE") != watched.resource or wanted != state:
+        if state != (template.get("STATE"), template.get("LCM_STATE") if watched.resource == "VM" else ""):
             continue
         if watched.resource == "HOST" and template.get("COMMAND") in host_recovery.COMMANDS:
             host_recovery.begin(tx, hook, row)
@@ -102,13 +99,13 @@ def _remote_host(tx: Transaction, watched: Watched, row: Any) -> str:
 
 # ---------------------------------------------------------------------- calls
 def has_api_hooks(reader: Reader, method: str) -> bool:
-    return any(hook.template.get("CALL") == method for hook in _hooks(reader, API))
+    return bool(_waiting_for(reader, method))
 
 
 def observe_call(tx: Transaction, method: str, given: Sequence[Value], hidden: frozenset[int], answer: Value) -> None:
     """Queues the API hooks of a call. `given` are its arguments after the session, those at `hidden` places unreadable;
     `answer` is what the client gets."""
-    hooks = [hook for hook in _hooks(tx, API) if hook.template.get("CALL") == method]
+    hooks = _waiting_for(tx, method)
     if not hooks:
         return
     body = _encoded(call_xml(given, hidden, answer))

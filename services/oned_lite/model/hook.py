@@ -23,6 +23,11 @@ class Hook(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     last_execution: int = -1
 
 
+def waits_for(row: Hook) -> tuple[Hashable, ...]:
+    """What sets the hook off: a method's name, or a kind of object."""
+    return (row.template.get("CALL") if row.type == API else row.template.get("RESOURCE"),)
+
+
 class HookExecution(msgspec.Struct, frozen=True, kw_only=True):
     """One execution that has ended (table hook_log). `arguments` as they were, `rc` the command's exit code."""
 
@@ -84,7 +89,7 @@ def render_info(reader: Reader, row: Hook) -> str:
 HOOKS = Kind(
     type=ObjectType.HOOK,
     title="hook",
-    table=kind_table("hook_pool", Hook, NameScope.POOL),
+    table=kind_table("hook_pool", Hook, NameScope.POOL, waits_for=waits_for),
     prefix="one.hook",
     root="HOOK",
     pool_root="HOOK_POOL",
