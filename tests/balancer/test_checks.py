@@ -10,6 +10,7 @@ import pytest
 from services.balancer.core.health import CheckSettings, HeaderRule, Match, StatusRange
 from services.balancer.core.peers import State
 from services.balancer.plane.prober import probe
+from services.balancer.site import build
 from tests.balancer.support import Upstream, always, answer, eventually, running, settings_for
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -48,6 +49,25 @@ async def test_a_killed_server_is_noticed_without_any_traffic(upstream: Start) -
         await servers[0].stop()
         await eventually(lambda: balancer.peer(0).state(0) is State.UNHEALTHY)
         assert balancer.peer(0).stats.requests == 0
+
+
+async def test_a_check_that_asks_for_the_leader_sends_everything_to_it(upstream: Start) -> None:
+    follower = await upstream("follower", always(answer(b"follower", "503 Not the leader")))
+    leader = await upstream("leader")
+    check = {**FAST, "uri": "/leader", "mandatory": True}
+    async with running(settings_for([follower, leader], group={"health_check": check})) as balancer:
+        await eventually(lambda: balancer.peer(1).state(0) is State.UP)
+        assert [(await balancer.get()).body for _ in range(4)] == [b"leader"] * 4
+
+
+async def test_verdicts_end_with_the_checks_that_gave_them(upstream: Start) -> None:
+    sick = await upstream("sick", always(answer(b"sick", "500 E")))
+    settings = settings_for([sick, await upstream("b")], group={"health_check": FAST})
+    async with running(settings) as balancer:
+        await eventually(lambda: balancer.peer(0).state(0) is State.UNHEALTHY)
+        without = settings_for([sick, await upstream("c")])
+        await balancer.balancer.reload(build(without))
+        assert balancer.peer(0).state(0) is State.UP
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ class Group:
                 peer = self._new_peer(server)
             elif peer.settings != server:
                 peer.configure(server)
+            if not settings.checks:
+                peer.verdict = Verdict.UNCHECKED  # nobody would ever lift an old verdict
             self.peers.append(peer)
         self.refresh()
 
