@@ -181,6 +181,10 @@ class Kind(Generic[R]):
         return row
 
     def info_xml(self, reader: Reader, row: R) -> str:
+        """The object as info shows it: unlike pools, without vectors that hold nothing."""
+        template = row.template.without_empty_vectors()
+        if template is not row.template:
+            row = msgspec.structs.replace(row, template=template)
         return (self.render_info or self.render)(reader, row)
 
 

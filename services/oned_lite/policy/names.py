@@ -11,12 +11,12 @@ NAME_CHARS_MAX = 128
 FORBIDDEN = "&|:\\\";/'#{}$<>"
 
 
-def name_fault(name: str) -> str | None:
+def name_fault(name: str, forbidden: str = FORBIDDEN) -> str | None:
     """What is wrong with a name, as oned says it; None where nothing is."""
     if not name:
         return "Invalid NAME, it cannot be empty"
     for char in name:
-        if char in FORBIDDEN:
+        if char in forbidden:
             return f"Invalid NAME, char '{char}' is not allowed"
     if len(name) > NAME_CHARS_MAX:
         return f"Invalid NAME, max length is {NAME_CHARS_MAX} chars"

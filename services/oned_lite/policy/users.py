@@ -10,16 +10,12 @@ from . import names
 from .authentication import password_hash
 
 _BLANKS = " \t\n\v\f\r"
-_SPECIAL_IN_NAMES = f":{_BLANKS}"
 FOREVER = -1
 
 
 def name_fault(name: str) -> str | None:
     """What is wrong with a user's name: the rules for all names, and no blanks."""
-    for char in name:
-        if char in _SPECIAL_IN_NAMES:
-            return f"Invalid NAME, char '{char}' is not allowed"
-    return names.name_fault(name)
+    return names.name_fault(name, names.FORBIDDEN + _BLANKS)
 
 
 def password_fault(conf: Configuration, driver: str, password: str) -> str | None:
