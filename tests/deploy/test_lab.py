@@ -60,11 +60,18 @@ def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
         time.sleep(0.1)
 
 
-def call(folder: Path, method: str, *arguments: object, frontend: int = 0) -> Any:
+def ask(folder: Path, method: str, *arguments: object, frontend: int = 0) -> list[Any]:
+    """The daemon's whole answer, success or failure."""
     now = status(folder)
-    server = xmlrpc.client.ServerProxy(now["frontends"][frontend]["oned"])
-    with server:
+    with xmlrpc.client.ServerProxy(now["frontends"][frontend]["oned"]) as server:
         answer: Any = getattr(server, method)(f"{now['user']}:{now['password']}", *arguments)
+    assert isinstance(answer, list)
+    return answer
+
+
+def call(folder: Path, method: str, *arguments: object, frontend: int = 0) -> Any:
+    """The result of a call that must succeed."""
+    answer = ask(folder, method, *arguments, frontend=frontend)
     assert answer[0] is True, answer
     return answer[1]
 
