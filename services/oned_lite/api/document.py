@@ -46,7 +46,8 @@ def _new(call: Call, name: str, type: int, template: Template) -> Document:
 
 
 @METHODS.add("clone")
-def clone(call: Call, oid: int, name: str) -> int:
+def clone(call: Call, oid: int, name: str, recursive: bool = False) -> int:
+    """`recursive` means nothing here."""
     row = DOCUMENTS.get(call.tx, oid)
     call.authorize().create(ObjectType.DOCUMENT).need(Right.USE, DOCUMENTS, row).check()
     return _new(call, name, row.type, row.template).oid

@@ -22,6 +22,7 @@ from services.oned_lite.model.datastore_rules import driver_conf
 from services.oned_lite.model.errors import action, internal, no_exists
 from services.oned_lite.model.errors import allocate as cannot_allocate
 from services.oned_lite.model.image import FILE_TYPES, IMAGES, Image, ImageState, ImageType, state_text
+from services.oned_lite.model.marketplace import APPS
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.restricted import first_restricted
@@ -58,7 +59,7 @@ def allocate(call: Call, text: str, ds_id: int = MISSING, check_capacity: bool =
     """Only administrators may leave the capacity unchecked."""
     template = parsed(text)
     datastore = DATASTORES.get(call.tx, required(ds_id))
-    size = _size(call, template, datastore)
+    template, size = _sized(call, template, datastore)
     checked = check_capacity or not call.caller.is_admin
     if checked and lacks_space(datastore, size or 0, call.conf):
         raise action("Not enough space in datastore")
@@ -74,13 +75,18 @@ def allocate(call: Call, text: str, ds_id: int = MISSING, check_capacity: bool =
         raise cannot_allocate(IMAGES.title, str(fault)) from None
 
 
-def _size(call: Call, template: Template, datastore: Datastore) -> int | None:
+def _sized(call: Call, template: Template, datastore: Datastore) -> tuple[Template, int | None]:
+    """The template, with where an app of a marketplace lies if it is to be made of one, and its size in MB (None: the
+    driver will say)."""
     if template.get("FROM_BACKUP_DS"):
         raise internal("Could not get associated backup datastore.")
     if template.get("FROM_APP"):
-        raise internal("Cannot determine image SIZE.")
+        app = call.tx.get(APPS.table, template.get_int("FROM_APP", -1))
+        if app is None or not app.source or not call.authorize().need(Right.USE, APPS, app).passed:
+            raise internal("Cannot determine image SIZE.")
+        return template.with_set("PATH", app.source), app.size
     try:
-        return asked_size(template, datastore, call.conf)
+        return template, asked_size(template, datastore, call.conf)
     except ImageFault as fault:
         raise internal(f"Cannot parse image SIZE: {fault}") from None
 

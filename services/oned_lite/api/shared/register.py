@@ -61,6 +61,7 @@ def _register_chmod(methods: MethodTable, kind: Kind[Any]) -> None:
         other_u: int,
         other_m: int,
         other_a: int,
+        recursive: bool = False,
     ) -> int:
         bits = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
         return chmod(call, kind, oid, bits)
