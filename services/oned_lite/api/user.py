@@ -33,11 +33,12 @@ POOL_METHODS = MethodTable("one.userpool")
 QUOTA_METHODS = MethodTable("one.userquota")
 RESTRICTED = "USER_RESTRICTED_ATTR"
 SELF = -1
+NO_GROUPS: list[Value] = []
 _NOT_AN_INTEGER = -500
 
 
 @METHODS.add("allocate", hidden=("password",))
-def allocate(call: Call, name: str, password: str, auth_driver: str, group_ids: list[Value] = []) -> int:  # noqa: B006
+def allocate(call: Call, name: str, password: str, auth_driver: str, group_ids: list[Value] = NO_GROUPS) -> int:
     """Driver "" is core. The first group is the primary one; without any it is `users` where an administrator asks, else
     the caller's own."""
     groups = _groups(call, group_ids)
