@@ -14,7 +14,7 @@ from .method import Method
 
 MULTICALL = "system.multicall"
 CALLS_MAX = 1000
-_TYPE_NAMES: Mapping[type, str] = {int: "int", I8: "i8", bool: "boolean", str: "string", list: "array"}
+_TYPE_NAMES: Mapping[type, str] = {int: "int", object: "int", I8: "i8", bool: "boolean", str: "string", list: "array"}
 _TYPE_NUMBERS: Mapping[type, int] = {
     int: 0,
     bool: 1,
@@ -108,8 +108,8 @@ class Introspection:
             if name not in _SIGNATURES:
                 raise _no_method(name)
             return [list(one) for one in _SIGNATURES[name]]
-        required = (_TYPE_NAMES[one.type] for one in method.parameters if not one.optional)
-        return [["array", "string", *required]]
+        shown = (_TYPE_NAMES[one.type] for one in method.parameters if not (one.optional and one.type is bool))
+        return [["array", "string", *shown]]  # oned's published signatures leave optional switches out
 
 
 def multicall(arguments: Sequence[Value]) -> list[tuple[str, list[Value]] | Fault]:

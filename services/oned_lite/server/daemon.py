@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import socket
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from .settings import MariadbSettings, OnedSettings
 log = logs.get("oned")
 DEFAULT_CREDENTIALS = "oneadmin:opennebula"
 ANSWERS_GRACE_S = 1.0
+CATCH_UP_S = 2.0
 MEGABYTE = 1 << 20
 
 
@@ -56,6 +58,8 @@ def read_credentials(path: Path | None) -> Credentials:
         text = DEFAULT_CREDENTIALS if path is None else read_secret(path)
     except SettingsError as error:
         raise CannotStart(str(error)) from error
+    if path is not None and path.stat().st_mode & 0o077:
+        log.warning("others can read the credentials; chmod 600", file=str(path))
     user, colon, password = text.strip().partition(":")
     if not (user and colon and password):
         raise CannotStart(f"{path}: expected one line, USER:PASSWORD")
@@ -80,27 +84,48 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
     peer_socket = None if settings.cluster is None else _listen("cluster.peer_listen", settings.cluster.peer_listen)
     engine = _engine(settings, credentials, Address(settings.listen.host, listening.getsockname()[1]))
     background: list[asyncio.Task[None]] = []
+    trusted = True
     try:
-        await engine.load()
+        if not await _before(stop, engine.load()):
+            return 0
+        running = asyncio.create_task(engine.run(stop))
+        background.append(running)
+        if settings.cluster is not None and peer_socket is not None:
+            background.append(asyncio.create_task(_links(settings, credentials, engine, peer_socket)))
+        await engine.caught_up(CATCH_UP_S)
         http = HttpServer(listening, _http_limits(settings))
         api = Api(METHODS, engine, pages(engine, _zone_servers(settings), lambda: http.connections))
         background.append(asyncio.create_task(http.run(api)))
-        if settings.cluster is not None and peer_socket is not None:
-            background.append(asyncio.create_task(_links(settings, credentials, engine, peer_socket)))
         log.info("serving", listen=f"{settings.listen.host}:{listening.getsockname()[1]}", pid=os.getpid())
-        await engine.run(stop)
+        await running
         await http.stop(ANSWERS_GRACE_S)
     except Fatal as fatal:
         log.critical("stopping at once: this server's state cannot be trusted", reason=str(fatal))
+        trusted = False
         return 1
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await engine.close()
-        listening.close()
+        await engine.close(trusted=trusted)
+        for one in (listening, peer_socket):
+            if one is not None:
+                one.close()
     log.info("stopped")
     return 0
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Does `work` unless `stop` comes first; whether it is done."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+    done = doing.done()
+    for task in (doing, stopping):
+        task.cancel()
+    await asyncio.gather(doing, stopping, return_exceptions=True)
+    if done:
+        doing.result()
+    return done
 
 
 def _listen(key: str, address: Address) -> socket.socket:

@@ -43,6 +43,7 @@ WAITING_FRAMES_MAX = 1024
 """Unread frames at which peers are no longer read from."""
 RECOVERY_PAUSE_S = 1.0
 TABLES_GRACE_S = 1.0
+CLOSE_S = 1.5
 
 Event = Callable[[Node, Moment], None]
 
@@ -86,6 +87,7 @@ class Engine:
         self._events: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._progress = asyncio.Event()
         self._connected: set[int] = set()
         self._works = WorkRunner(drivers, self._work_finished)
         self._writers: list[asyncio.Task[None]] = []
@@ -143,6 +145,22 @@ class Engine:
         """Reads the database. Raises StorageError."""
         self._begin(await self._storage.load())
 
+    async def caught_up(self, within_s: float) -> None:
+        """Waits until everything that was in the log at the start is applied, so that reads are not older than what this
+        server has acknowledged before; not for ever, since without the others nobody knows what of it is committed."""
+        last_index = self._the_node.status().last_index
+        try:
+            async with asyncio.timeout(within_s):
+                while not self._serves(last_index):
+                    self._progress.clear()
+                    await self._progress.wait()
+        except TimeoutError:
+            log.warning("serving what is known so far", reason=self._the_node.status().reason or "no leader yet")
+
+    def _serves(self, index: int) -> bool:
+        status = self._the_node.status()
+        return status.serving and status.applied_index >= index
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and the node has handed over what it leads. Raises Fatal."""
         ticking = asyncio.create_task(self._tick())
@@ -159,14 +177,18 @@ class Engine:
             ticking.cancel()
             stopping.cancel()
 
-    async def close(self) -> None:
-        """Lets the tables catch up for a moment, then ends everything."""
-        await self._works.close()
-        if self._table_writer is not None:
-            self._table_writer.finish()
-            await asyncio.wait(self._writers[1:], timeout=TABLES_GRACE_S)
-        await self._end_writers()
-        await self._storage.close()
+    async def close(self, *, trusted: bool = True) -> None:
+        """Ends everything; the tables may catch up for a moment, where what is in memory can be `trusted`."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._works.close()
+                if self._table_writer is not None and trusted:
+                    self._table_writer.finish()
+                    await asyncio.wait(self._writers[1:], timeout=TABLES_GRACE_S)
+                await _cancelled(self._writers)
+                await self._storage.close()
+        except TimeoutError:
+            log.warning("the database or a driver does not come to an end, leaving it behind")
 
     # ------------------------------------------------------------------ turns
     @property
@@ -190,6 +212,7 @@ class Engine:
         if len(self._events) < WAITING_FRAMES_MAX:
             self._room.set()
         self._carry_out(self._the_node.take())
+        self._progress.set()
 
     async def _tick(self) -> None:
         while True:
@@ -340,10 +363,6 @@ class Engine:
                 raise Fatal(f"{type(error).__name__}: {error}") from error
 
             self._post(fail)
-
-    async def _end_writers(self) -> None:
-        writers, self._writers = self._writers, []
-        await _cancelled(writers)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

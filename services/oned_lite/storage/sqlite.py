@@ -136,6 +136,7 @@ class _File:
                 for statement in SQLITE.create_indexes(spec):
                     connection.execute(statement)
             _put(connection, "schema", str(SCHEMA_VERSION), keep=True)
+            _put(connection, "opened", str(int(time.time())))  # a real write: a disk that is still full shows here
 
         self.commit(create, fatal=True)
         if (schema := int(_value(self.connection, "schema") or 0)) > SCHEMA_VERSION:
