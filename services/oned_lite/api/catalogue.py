@@ -11,7 +11,6 @@ from services.oned_lite.lifecycle import host as host_life
 from services.oned_lite.lifecycle import image as image_life
 from services.oned_lite.lifecycle import marketplace as market_life
 from services.oned_lite.lifecycle import vm as vm_life
-from services.oned_lite.lifecycle import vnet as vnet_life
 from services.oned_lite.lifecycle.work import Duty, Timer
 from services.oned_lite.model.acl import ACL_RULES
 from services.oned_lite.model.backupjob import BACKUPJOBS
@@ -28,17 +27,14 @@ from services.oned_lite.model.marketplace import APPS, MARKETPLACES
 from services.oned_lite.model.objects import COUNTERS
 from services.oned_lite.model.quota import DEFAULT_QUOTAS, GROUP_QUOTAS, USER_QUOTAS
 from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
-from services.oned_lite.model.secgroup import SECGROUPS
 from services.oned_lite.model.secret import SECRETS
 from services.oned_lite.model.showback import SHOWBACK
 from services.oned_lite.model.sql_tables import SQL_TABLES
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vdc import VDCS
 from services.oned_lite.model.vm import VMS
-from services.oned_lite.model.vm_uses import VM_USES
 from services.oned_lite.model.vmgroup import VMGROUPS
 from services.oned_lite.model.vmtemplate import TEMPLATES
-from services.oned_lite.model.vnet import LEASES, VNETS
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
@@ -105,8 +101,6 @@ METHODS = merge(
         marketapp.POOL_METHODS,
         marketplace.METHODS,
         marketplace.POOL_METHODS,
-        secgroup.METHODS,
-        secgroup.POOL_METHODS,
         sql.METHODS,
         system.METHODS,
         user.METHODS,
@@ -122,14 +116,11 @@ METHODS = merge(
         vm_backup.METHODS,
         vm_config.METHODS,
         vm_disks.METHODS,
-        vm_nics.METHODS,
         vm_sched.METHODS,
         vm_snapshots.METHODS,
         vmgroup.METHODS,
         vmgroup.POOL_METHODS,
         vmpool.METHODS,
-        vnet.METHODS,
-        vnet.POOL_METHODS,
         template_instantiate.METHODS,
         vmtemplate.METHODS,
         vmtemplate.POOL_METHODS,
@@ -154,10 +145,6 @@ TABLES: tuple[Table[Any], ...] = (
     IMAGES.table,
     VMS.table,
     VMGROUPS.table,
-    VNETS.table,
-    LEASES,
-    SECGROUPS.table,
-    VM_USES,
     HISTORY,
     SHOWBACK,
     HOST_MONITORING,
@@ -183,7 +170,6 @@ DUTIES: tuple[Duty, ...] = (
     host_recovery.DUTY,
     host_life.DUTY,
     vm_life.DUTY,
-    vnet_life.DUTY,
 )
 
 TIMERS: tuple[Timer, ...] = (
