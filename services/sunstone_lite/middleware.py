@@ -76,6 +76,13 @@ async def identify(request: web.Request, handler: Handler) -> web.StreamResponse
         return answers.problem_page(request, problems.describe(error))
     except (CacheAway, OnedUnavailable, OnedUnknown) as error:
         return answers.problem_page(request, problems.describe(error))
+    except web.HTTPNotFound:
+        return answers.problem_page(request, NO_SUCH_PAGE)
+    except web.HTTPException:
+        raise
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return answers.problem_page(request, OUR_FAULT)
 
 
 @web.middleware
@@ -94,6 +101,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
+NO_SUCH_PAGE = Problem(404, N_("Not found"), N_("There is no such page."))
+OUR_FAULT = Problem(500, N_("Something went wrong here"), N_("The fault is in this web interface; its log says more."))
 FORM_TOO_OLD = Problem(
     403,
     N_("This form is too old"),

@@ -239,3 +239,15 @@ async def test_one_refused_pool_hides_neither_dashboard_nor_form(signed_in: Brow
     assert (await signed_in.get("/")).status == 200
     assert "f-network" in (await signed_in.get("/templates/new")).html
     assert (await signed_in.get("/networks")).status == 403
+
+
+async def test_what_is_not_there_is_said_in_the_visitors_language(signed_in: Browser) -> None:
+    page = await signed_in.get("/nothing/here", **{"Accept-Language": "pt-BR"})
+    assert page.status == 404 and "Essa página não existe" in page.words and "/vms" in page.links
+
+
+async def test_an_answer_nobody_can_read_is_our_fault_and_says_so(signed_in: Browser, daemon: Daemon) -> None:
+    daemon.documents["one.hostpool.info"] = "<HOST_POOL><HOST>"
+    async with signed_in.http.get(signed_in.base + "/hosts") as answer:
+        assert answer.status == 500 and answer.headers["Content-Security-Policy"]
+        assert "Something went wrong here" in await answer.text()
