@@ -14,7 +14,7 @@ from services.oned_lite.storage.bodies import Bodies
 from services.oned_lite.storage.port import Storage, StorageError
 
 log = logs.get("storage")
-GATHER_S = 0.02
+GATHER_S = 0.2
 """How long changes are collected before they are written: what changes twice is written once."""
 RENDER_ROWS = 100
 """Rows whose XML is made in one go, before others get their turn."""
