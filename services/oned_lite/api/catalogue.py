@@ -166,6 +166,7 @@ DUTIES: tuple[Duty, ...] = (
     datastore_life.DUTY,
     image_life.DUTY,
     market_life.DUTY,
+    market_life.LOOK_DUTY,
     hook_life.DUTY,
     host_recovery.DUTY,
     host_life.DUTY,
@@ -176,6 +177,7 @@ TIMERS: tuple[Timer, ...] = (
     datastore_life.TIMER,
     backupjob_runs.TIMER,
     host_recovery.TIMER,
+    market_life.TIMER,
     scheduled_runs.TIMER,
     scheduler.TIMER,
 )

@@ -7,7 +7,6 @@ is already there (or already gone) is good.
 from __future__ import annotations
 
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from threading import Event
 from services.oned_lite.lifecycle.work import Work, WorkResult
 
 from . import qcow2
-from .files import MEGABYTE, Cancelled, FileThreads, copy_file, copy_stream, make_sparse, remove, used_mb, write_whole
+from .files import MEGABYTE, Cancelled, FileThreads, capacity, copy_file, copy_stream, make_sparse, remove, write_whole
 
 Values = tuple[tuple[str, str], ...]
 DOWNLOAD_TIMEOUT_S = 30.0
@@ -54,9 +53,7 @@ class FolderDatastore:
 def monitor(work: Work, _cancelled: Event) -> Values:
     base = _base(work)
     base.mkdir(parents=True, exist_ok=True)
-    space = os.statvfs(base)
-    total, free = (blocks * space.f_frsize // MEGABYTE for blocks in (space.f_blocks, space.f_bavail))
-    return (("TOTAL_MB", str(total)), ("FREE_MB", str(free)), ("USED_MB", str(used_mb(base))))
+    return capacity(base)
 
 
 def copy_in(work: Work, cancelled: Event) -> Values:

@@ -123,3 +123,10 @@ def used_mb(folder: Path) -> int:
             except FileNotFoundError:  # gone between listing and looking
                 continue
     return total // MEGABYTE
+
+
+def capacity(folder: Path) -> tuple[tuple[str, str], ...]:
+    """TOTAL_MB and FREE_MB of the folder's file system, and USED_MB by what is in the folder."""
+    space = os.statvfs(folder)
+    total, free = (blocks * space.f_frsize // MEGABYTE for blocks in (space.f_blocks, space.f_bavail))
+    return (("TOTAL_MB", str(total)), ("FREE_MB", str(free)), ("USED_MB", str(used_mb(folder))))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
 from services.oned_lite.lifecycle.work import Work, WorkResult
 
-from .files import CHUNK_BYTES, MEGABYTE, Cancelled, FileThreads, copy_file, remove
+from .files import CHUNK_BYTES, MEGABYTE, Cancelled, FileThreads, capacity, copy_file, remove
 
 Values = tuple[tuple[str, str], ...]
 
@@ -20,7 +21,7 @@ class FolderMarketplace:
         self._threads = threads
 
     async def run(self, work: Work) -> WorkResult:
-        action = import_app if work.argument("ACTION") == "import" else delete_app
+        action = ACTIONS[work.argument("ACTION")]
         try:
             values = await self._threads.run(lambda cancelled: action(work, cancelled))
         except Cancelled:
@@ -51,3 +52,14 @@ def import_app(work: Work, cancelled: Event) -> Values:
 def delete_app(work: Work, _cancelled: Event) -> Values:
     remove(Path(work.argument("PUBLIC_DIR")) / Path(work.argument("SOURCE")).name)
     return ()
+
+
+def monitor(work: Work, _cancelled: Event) -> Values:
+    return capacity(Path(work.argument("PUBLIC_DIR")))
+
+
+ACTIONS: dict[str, Callable[[Work, Event], Values]] = {
+    "import": import_app,
+    "delete": delete_app,
+    "monitor": monitor,
+}

@@ -13,12 +13,17 @@ from services.oned_lite.model.image import IMAGES, Image, ImageState, state_text
 from services.oned_lite.model.marketplace import APPS, MARKETPLACES, AppState, AppType, MarketApp, Marketplace, app_ids
 from services.oned_lite.model.removal import remove
 from services.oned_lite.state import Reader, Transaction
+from services.oned_lite.state.table import scan
 
 from .image import CLONABLE, begin_export, end_export
-from .work import Duty, Step, Work, WorkKey, WorkResult
+from .work import Duty, Step, Timer, Work, WorkKey, WorkResult
 
 IMPORT, DELETE = "import", "delete"
+MONITOR = "monitor"
 DEADLINE_S = 24 * 3600.0
+LOOK_DEADLINE_S = 60.0
+LOOK_INTERVAL_S = 600.0
+"""MONITORING_INTERVAL_MARKET of the shipped oned.conf."""
 
 
 class AppFault(Exception):
@@ -119,4 +124,32 @@ def finished(step: Step, work: Work, result: WorkResult) -> None:
     end_export(step.tx, app.origin_id, app.oid)
 
 
+# ---------------------------------------------------------------------- how full marketplaces are
+def look_again(step: Step) -> None:
+    """Asks for the figures of every marketplace that is switched on."""
+    for market in scan(step.tx, MARKETPLACES.table):
+        if market.enabled and not market.monitoring:
+            step.tx.put(MARKETPLACES.table, replace(market, monitoring=True))
+
+
+def required_look(_reader: Reader, market: Marketplace, _conf: Configuration) -> Sequence[Work]:
+    key = WorkKey(MARKETPLACES.table.name, market.oid, market.step, MONITOR)
+    arguments = (("ACTION", MONITOR), ("PUBLIC_DIR", market.template.get("PUBLIC_DIR")))
+    return (Work(key=key, driver=f"market/{market.market_mad}", arguments=arguments, timeout_s=LOOK_DEADLINE_S),)
+
+
+def looked(step: Step, work: Work, result: WorkResult) -> None:
+    """A look that failed leaves the figures as they were."""
+    market = step.tx.get(MARKETPLACES.table, work.key.oid)
+    if market is None:
+        return
+    market = replace(market, monitoring=False, step=market.step + 1)
+    if result.ok:
+        total, free, used = (int(result.value(name, "0")) for name in ("TOTAL_MB", "FREE_MB", "USED_MB"))
+        market = replace(market, total_mb=total, free_mb=free, used_mb=used)
+    step.tx.put(MARKETPLACES.table, market)
+
+
 DUTY = Duty(APPS.table, required, finished)
+LOOK_DUTY = Duty(MARKETPLACES.table, required_look, looked)
+TIMER = Timer("marketplaces", LOOK_INTERVAL_S, look_again)

@@ -30,7 +30,7 @@ class AppType(IntEnum):
 
 
 class Marketplace(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
-    """`market_mad` names its driver; sizes in MB."""
+    """`market_mad` names its driver; sizes in MB. `monitoring` asks for a new look, `step` counts them."""
 
     market_mad: str
     enabled: bool = True
@@ -38,6 +38,8 @@ class Marketplace(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     total_mb: int = 0
     free_mb: int = 0
     used_mb: int = 0
+    monitoring: bool = False
+    step: int = 0
 
 
 class MarketApp(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,7 +91,9 @@ def render(reader: Reader, row: Marketplace) -> str:
 MARKETPLACES = Kind(
     type=ObjectType.MARKETPLACE,
     title="marketplace",
-    table=kind_table("marketplace_pool", Marketplace, NameScope.POOL),
+    table=kind_table(
+        "marketplace_pool", Marketplace, NameScope.POOL, work=lambda row: (True,) if row.monitoring else ()
+    ),
     prefix="one.market",
     root="MARKETPLACE",
     pool_root="MARKETPLACE_POOL",

@@ -71,3 +71,9 @@ def test_deleting_an_app_removes_its_file(lab: Lab) -> None:
     lab.oned.settle()
     assert list(lab.public.iterdir()) == []
     assert lab.oned.call("one.marketapp.info", ADMIN, lab.app)[0] is False
+
+
+def test_a_marketplace_says_how_full_its_file_system_is(lab: Lab) -> None:
+    lab.oned.settle()
+    lab.oned.settle()
+    assert int(lab.field("one.market.info", lab.market, "TOTAL_MB")) > 0
