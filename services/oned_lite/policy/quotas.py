@@ -42,7 +42,6 @@ from services.oned_lite.model.quota import (
 from services.oned_lite.model.user import USERS
 from services.oned_lite.state import Reader, Transaction
 
-
 USED_MAX = 1e15
 
 

@@ -28,7 +28,7 @@ TICK_MS = 10
 class Disk:
     """What one server has made durable."""
 
-    hard_state: HardState = HardState()
+    hard_state: HardState = field(default_factory=HardState)
     snapshot: SnapshotMeta | None = None
     entries: list[Entry] = field(default_factory=list)
     applied_index: int = 0
