@@ -21,3 +21,10 @@ class Loaded:
     entries: tuple[Entry, ...]
     applied_index: int
     rows: tuple[Change, ...]
+
+    @property
+    def last_index(self) -> int:
+        """The end of the log."""
+        if self.entries:
+            return self.entries[-1].index
+        return 0 if self.snapshot is None else self.snapshot.index

@@ -7,6 +7,7 @@ memory, and as soon as the database can be read again a new node takes its place
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -182,7 +183,7 @@ class Engine:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._works.close()
-                if self._table_writer is not None and trusted:
+                if self._table_writer is not None and self._log_writer is not None and trusted:
                     self._table_writer.finish()
                     await asyncio.wait(self._writers[1:], timeout=TABLES_GRACE_S)
                 await _cancelled(self._writers)
@@ -232,9 +233,10 @@ class Engine:
         if self.links is not None:
             for peer, data in effects.frames:
                 self.links.send(peer, data)
-        if self._log_writer is not None and self._table_writer is not None:
+        if self._log_writer is not None:
             for write in effects.persist:
                 self._log_writer.add(write)
+        if self._table_writer is not None:
             for applied in effects.applied:
                 self._table_writer.add(applied)
             if effects.purge is not None:
@@ -324,7 +326,7 @@ class Engine:
         log.error("the database failed: this server neither votes nor leads until it is back", reason=problem)
         self.storage_problem = problem
         node.persist_failed(now)
-        self._log_writer = self._table_writer = None
+        self._log_writer = None  # the table writer goes on collecting, for whoever writes next
         failed, self._writers = self._writers, []
         self._writers.append(self._spawn(self._recover(failed)))
 
@@ -341,13 +343,22 @@ class Engine:
         self._post(lambda node, now: self._replace(loaded))
 
     def _replace(self, loaded: Loaded) -> None:
-        log.info("the database is back", applied=loaded.applied_index, term=loaded.hard_state.term)
+        log.info("the database is back", last=loaded.last_index, term=loaded.hard_state.term)
         self.storage_problem = ""
+        self._carry_out(self._the_node.take())
         for number in tuple(self._clients):
             client = self._clients[number]
             message = f"[{client.method}] Cannot tell the outcome of the request: this server's database had failed"
             self._reply(number, encode_response([False, message, int(ErrorCode.INTERNAL), -1, I8(-1)]))
-        self._begin(loaded)
+        store, tables = self._the_node.store, self._table_writer
+        if tables is None or not loaded.applied_index <= store.applied_index <= loaded.last_index:
+            self._begin(loaded)
+            return
+        # what was applied here is committed, whatever the tables have: nobody shall read older state than before
+        newer = dataclasses.replace(loaded, applied_index=store.applied_index, rows=tuple(store.changes()))
+        self._begin(newer)
+        assert self._table_writer is not None
+        self._table_writer.take_over(tables)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """A task without which the server is none: should it fail, the process ends."""

@@ -14,6 +14,11 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=600_000)]
 ENDPOINT_EXAMPLE = "http://HOST:2633/RPC2"
 
 
+def _must_exist(key: str, path: Path | None) -> None:
+    if path is not None and not path.is_file():
+        raise ValueError(f"{key}: no such file: {path}")
+
+
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Level and style of the log on stderr."""
 
@@ -40,6 +45,9 @@ class MariadbSettings(
     socket: Path | None = None
     host: str = "127.0.0.1"
     port: Port = 3306
+
+    def __post_init__(self) -> None:
+        _must_exist("password_file", self.password_file)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,3 +118,4 @@ class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if self.cluster is not None and self.credentials is None:
             raise ValueError("credentials: missing; the servers of a cluster know each other by them")
+        _must_exist("credentials", self.credentials)

@@ -50,6 +50,13 @@ class TableWriter:
         self.index = applied.index
         self._wake.set()
 
+    def take_over(self, former: TableWriter) -> None:
+        """Writes what another writer of the same tables has left undone."""
+        self._pending = former._pending | self._pending
+        self.index = max(self.index, former.index)
+        self.written_index = former.written_index
+        self._wake.set()
+
     def purge(self, meta: SnapshotMeta) -> None:
         """The log may be deleted up to `meta`, in no hurry."""
         self._purge = meta
