@@ -148,6 +148,7 @@ def _engine(settings: OnedSettings, credentials: Credentials, address: Address) 
         ),
         servers=tuple(_zone_servers(settings).values()),
         scheduler=settings.scheduler,
+        linearizable=frozenset(settings.raft.linearizable),
         admin=credentials.user,
         password=credentials.password,
     )

@@ -79,10 +79,15 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a follower waits for its leader, and how often a leader shows itself."""
+    """How long a follower waits for its leader, and how often a leader shows itself.
+
+    `linearizable`: methods that read (one.vm.info) and must see every write acknowledged before, at the price of a round
+    to a majority; without it they are answered from the tables of the server asked.
+    """
 
     election_timeout_ms: Milliseconds = 1000
     heartbeat_ms: Milliseconds = 100
+    linearizable: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.election_timeout_ms < 3 * self.heartbeat_ms:
