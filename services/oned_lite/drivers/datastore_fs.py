@@ -17,6 +17,7 @@ from services.oned_lite.lifecycle.work import Work, WorkResult
 
 from . import qcow2
 from .files import MEGABYTE, Cancelled, FileThreads, capacity, copy_file, copy_stream, make_sparse, remove, write_whole
+from .filesystems import CannotFormat, make_filesystem
 
 Values = tuple[tuple[str, str], ...]
 DOWNLOAD_TIMEOUT_S = 30.0
@@ -103,8 +104,17 @@ def make_empty(work: Work, _cancelled: Event) -> Values:
         if form == "qcow2":
             write_whole(target, _work_name(work), lambda file: qcow2.write_empty(file, size_mb))
         else:
-            make_sparse(target, _work_name(work), size_mb)
+            make_sparse(target, _work_name(work), size_mb, lambda file: _format(file, work.argument("FS")))
     return (("SOURCE", str(target)), ("FORMAT", form))
+
+
+def _format(file: Path, kind: str) -> None:
+    if not kind:
+        return
+    try:
+        make_filesystem(file, kind)
+    except CannotFormat as failure:
+        raise ActionFailed(str(failure)) from None
 
 
 def clone(work: Work, cancelled: Event) -> Values:

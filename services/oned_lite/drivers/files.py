@@ -96,11 +96,13 @@ def copy_file(source: Path, target: Path, work_name: str, cancelled: Event) -> N
         write_whole(target, work_name, lambda copy: copy_stream(file, copy, cancelled))
 
 
-def make_sparse(target: Path, work_name: str, size_mb: int) -> None:
-    """A file of zeros that takes no space yet."""
+def make_sparse(target: Path, work_name: str, size_mb: int, then: Callable[[Path], None] = lambda _path: None) -> None:
+    """A file of zeros that takes no space yet; `then` may work on it before it gets its name."""
 
     def fill(file: BinaryIO) -> None:
         file.truncate(max(size_mb, 0) * MEGABYTE)
+        file.flush()
+        then(Path(file.name))
 
     write_whole(target, work_name, fill)
 

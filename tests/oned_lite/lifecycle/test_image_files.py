@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,3 +118,18 @@ def test_the_datastore_says_how_full_the_file_system_is(lab: Lab) -> None:
     space = os.statvfs(lab.files)
     assert total == space.f_blocks * space.f_frsize // MEGABYTE
     assert 0 < free <= total
+
+
+@pytest.mark.skipif(shutil.which("mkfs.ext4", path="/usr/sbin:/sbin") is None, reason="mkfs.ext4 is not installed")
+def test_an_empty_disk_can_come_with_a_file_system(lab: Lab) -> None:
+    image = lab.register("NAME=a\nTYPE=DATABLOCK\nSIZE=8\nFS=ext4")
+    lab.oned.settle()
+    superblock = Path(lab.field(image, "SOURCE")).read_bytes()[1024:2048]
+    assert superblock[0x38:0x3A] == b"\x53\xef"
+
+
+def test_an_unknown_file_system_leaves_an_error_and_no_file(lab: Lab) -> None:
+    image = lab.register("NAME=a\nTYPE=DATABLOCK\nSIZE=8\nFS=zfs")
+    lab.oned.settle()
+    assert "unknown file system zfs" in lab.field(image, "ERROR")
+    assert lab.listing() == []
