@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from services.common.xmlrpc import Fault, Value
+from services.common.xmlrpc import Fault, Value, decode_response
 from services.oned_lite.api.bootstrap import bootstrap
 from services.oned_lite.api.call import ClusterStatus
 from services.oned_lite.api.catalogue import DUTIES, METHODS, TABLES, TIMERS
@@ -30,6 +30,7 @@ from services.oned_lite.drivers.registry import local_drivers
 from services.oned_lite.lifecycle.hook_events import observe_changes
 from services.oned_lite.lifecycle.work import Step, Work, required_work
 from services.oned_lite.node.gate import Request, serve
+from services.oned_lite.node.replica import encode_answer
 from services.oned_lite.policy.sessions import Sessions
 from services.oned_lite.state import Store, Transaction
 from tests.parity import replay
@@ -64,10 +65,12 @@ class LocalOned:
             raise AssertionError(outcome.defect)
         if outcome.transaction is not None:
             self._commit(outcome.transaction, method)
-        if isinstance(outcome.answer, Fault):
-            raise xmlrpc.client.Fault(outcome.answer.code, outcome.answer.message)
-        assert isinstance(outcome.answer, list)
-        return outcome.answer
+        try:
+            answer = decode_response(encode_answer(outcome.answer))
+        except Fault as fault:
+            raise xmlrpc.client.Fault(fault.code, fault.message) from fault
+        assert isinstance(answer, list)
+        return answer
 
     def settle(self) -> None:
         """Runs timers and all driver work that is due at once, until nothing is left to do."""
@@ -136,7 +139,9 @@ def replay_scenario(path: pathlib.Path) -> list[tuple[str, str, list[str]]]:
         run = _LocalRun(LocalOned(pathlib.Path(folder)))
         expected = json.loads(path.with_suffix(".expected.json").read_text())
         steps = yaml.safe_load(path.read_text())["steps"]
-        return [(want["call"], *replay.compare(want, run.step(step))) for want, step in zip(expected, steps, strict=True)]
+        return [
+            (want["call"], *replay.compare(want, run.step(step))) for want, step in zip(expected, steps, strict=True)
+        ]
 
 
 def main() -> None:

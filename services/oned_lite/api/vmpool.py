@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from services.common.xmlrpc import EncodedText, Value, encode_text
 from services.oned_lite.model.errors import bad_request, internal
-from services.oned_lite.model.vm import VMS, Vm, render, render_short
+from services.oned_lite.model.vm import VMS, Vm, encoded_short, render
 from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.policy.authorization import Right, allowed
 
@@ -19,17 +20,17 @@ STATE_MAX = 11
 
 
 @METHODS.read("info")
-def info(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str = "") -> str:
+def info(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str = "") -> Value:
     return _pool(call, _listed(call, filter_flag, start_id, end_id, state, search), extended=False)
 
 
 @METHODS.read("infoextended")
-def infoextended(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str = "") -> str:
+def infoextended(call: Call, filter_flag: int, start_id: int, end_id: int, state: int, search: str = "") -> Value:
     return _pool(call, _listed(call, filter_flag, start_id, end_id, state, search), extended=True)
 
 
 @METHODS.read("infoset")
-def infoset(call: Call, ids: str, extended: bool) -> str:
+def infoset(call: Call, ids: str, extended: bool) -> Value:
     """`ids` separated by commas; what is no number is passed over."""
     wanted = sorted({int(part) for part in ids.split(",") if part.strip().isdecimal()}, reverse=True)
     rows = [row for oid in wanted if (row := call.tx.get(VMS.table, oid)) is not None]
@@ -62,6 +63,10 @@ def _in_state(state: int) -> Callable[[Vm], bool] | None:
     return lambda row: int(row.state) == state
 
 
-def _pool(call: Call, rows: list[Vm], *, extended: bool) -> str:
-    show = render if extended else render_short
-    return f"<VM_POOL>{''.join(show(call.tx, row) for row in rows)}</VM_POOL>"
+def _pool(call: Call, rows: list[Vm], *, extended: bool) -> Value:
+    if extended:
+        return f"<VM_POOL>{''.join(render(call.tx, row) for row in rows)}</VM_POOL>"
+    return EncodedText(b"".join((_BEGIN, *(encoded_short(call.tx, row) for row in rows), _END)))
+
+
+_BEGIN, _END = encode_text("<VM_POOL>"), encode_text("</VM_POOL>")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from services.common.template import Template, Vector, cdata
+from services.common.xmlrpc import EncodedText, encode_text
 from services.oned_lite.state import Reader
 
 from .history import HISTORY, History, records
@@ -168,23 +169,28 @@ def _short_template(template: Template) -> str:
     return f"<TEMPLATE>{sizes}{disks}{nics}{graphics}</TEMPLATE>"
 
 
-_rendered: dict[int, tuple[Vm, History | None, str]] = {}
+_rendered: dict[int, tuple[Vm, History | None, EncodedText]] = {}
 RENDERED_MAX = 20_000
 """Short forms kept, each with the rows it was made of. Lists of thousands of VMs are asked for every few seconds, and
 hardly any VM changes in between."""
 
 
 def render_short(reader: Reader, row: Vm) -> str:
-    """`<VM>` as one.vmpool.info lists it: rendered once for each version of its rows."""
+    """`<VM>` as one.vmpool.info lists it."""
+    return _short_xml(row, current_record(reader, row))
+
+
+def encoded_short(reader: Reader, row: Vm) -> EncodedText:
+    """The short form ready to be sent: rendered and escaped once for each version of its rows."""
     record = current_record(reader, row)
     known = _rendered.get(row.oid)
     if known is not None and known[0] is row and known[1] is record:
         return known[2]
-    xml = _short_xml(row, record)
+    encoded = encode_text(_short_xml(row, record))
     if known is None and len(_rendered) >= RENDERED_MAX:
         del _rendered[next(iter(_rendered))]
-    _rendered[row.oid] = (row, record, xml)
-    return xml
+    _rendered[row.oid] = (row, record, encoded)
+    return encoded
 
 
 def _short_xml(row: Vm, record: History | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -58,16 +58,14 @@ def listed(
 def _candidates(call: Call, kind: Kind[Any], filter_flag: int) -> list[int]:
     """Ids that may pass the filter, from the narrowest index there is."""
     if filter_flag == MINE_FILTER:
-        return _ints(call.tx.find(kind.table, "uid", call.caller.uid))
-    if filter_flag == GROUP_FILTER:
-        return _ints(call.tx.find(kind.table, "gid", call.caller.gid))
-    if filter_flag >= 0:
-        return _ints(call.tx.find(kind.table, "uid", filter_flag))
-    return _ints(call.tx.keys(kind.table))
-
-
-def _ints(keys: Iterable[object]) -> list[int]:
-    return [key for key in keys if isinstance(key, int)]
+        keys = call.tx.find(kind.table, "uid", call.caller.uid)
+    elif filter_flag == GROUP_FILTER:
+        keys = call.tx.find(kind.table, "gid", call.caller.gid)
+    elif filter_flag >= 0:
+        keys = call.tx.find(kind.table, "uid", filter_flag)
+    else:
+        keys = call.tx.keys(kind.table)
+    return cast(list[int], keys)  # tables of objects have ids as keys
 
 
 def _ordered(call: Call, oids: list[int]) -> Iterable[int]:
