@@ -19,6 +19,7 @@ from services.oned_lite.policy.delegation import SERVER_CIPHER
 from services.oned_lite.state import Transaction
 
 from .bootstrap_market import marketplaces
+from .bootstrap_network import network_objects
 from .bootstrap_storage import storage_objects
 from .group import FIRST_USER_GROUP
 from .vdc_rules import join
@@ -61,6 +62,7 @@ def bootstrap(
     _access(tx, conf)
     tx.put(SECRETS, Secret(name=ZONE_KEY, value=tx.random(32).hex()))
     storage_objects(tx, conf)
+    network_objects(tx)
     marketplaces(tx)
 
 

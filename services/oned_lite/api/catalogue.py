@@ -11,6 +11,7 @@ from services.oned_lite.lifecycle import host as host_life
 from services.oned_lite.lifecycle import image as image_life
 from services.oned_lite.lifecycle import marketplace as market_life
 from services.oned_lite.lifecycle import vm as vm_life
+from services.oned_lite.lifecycle import vnet as vnet_life
 from services.oned_lite.lifecycle.work import Duty, Timer
 from services.oned_lite.model.acl import ACL_RULES
 from services.oned_lite.model.backupjob import BACKUPJOBS
@@ -23,18 +24,22 @@ from services.oned_lite.model.hook import HOOK_LOG, HOOK_QUEUE, HOOKS
 from services.oned_lite.model.host import HOST_MONITORING, HOSTS
 from services.oned_lite.model.host_recovery import HOST_RECOVERIES
 from services.oned_lite.model.image import IMAGES
+from services.oned_lite.model.lease import LEASES
 from services.oned_lite.model.marketplace import APPS, MARKETPLACES
 from services.oned_lite.model.objects import COUNTERS
 from services.oned_lite.model.quota import DEFAULT_QUOTAS, GROUP_QUOTAS, USER_QUOTAS
 from services.oned_lite.model.scheduled_action import SCHEDULED_ACTIONS
+from services.oned_lite.model.secgroup import SECGROUPS
 from services.oned_lite.model.secret import SECRETS
 from services.oned_lite.model.showback import SHOWBACK
 from services.oned_lite.model.sql_tables import SQL_TABLES
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vdc import VDCS
 from services.oned_lite.model.vm import VMS
+from services.oned_lite.model.vm_uses import VM_USES
 from services.oned_lite.model.vmgroup import VMGROUPS
 from services.oned_lite.model.vmtemplate import TEMPLATES
+from services.oned_lite.model.vnet import VNETS
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
@@ -52,6 +57,7 @@ from . import (
     marketapp,
     marketplace,
     scheduled_runs,
+    secgroup,
     sql,
     system,
     template_instantiate,
@@ -65,11 +71,15 @@ from . import (
     vm_backup,
     vm_config,
     vm_disks,
+    vm_nics,
     vm_sched,
     vm_snapshots,
     vmgroup,
     vmpool,
     vmtemplate,
+    vn,
+    vn_addresses,
+    vn_reserve,
     zone,
 )
 from .method import merge
@@ -101,6 +111,8 @@ METHODS = merge(
         marketapp.POOL_METHODS,
         marketplace.METHODS,
         marketplace.POOL_METHODS,
+        secgroup.METHODS,
+        secgroup.POOL_METHODS,
         sql.METHODS,
         system.METHODS,
         user.METHODS,
@@ -116,6 +128,7 @@ METHODS = merge(
         vm_backup.METHODS,
         vm_config.METHODS,
         vm_disks.METHODS,
+        vm_nics.METHODS,
         vm_sched.METHODS,
         vm_snapshots.METHODS,
         vmgroup.METHODS,
@@ -124,6 +137,10 @@ METHODS = merge(
         template_instantiate.METHODS,
         vmtemplate.METHODS,
         vmtemplate.POOL_METHODS,
+        vn.METHODS,
+        vn.POOL_METHODS,
+        vn_addresses.METHODS,
+        vn_reserve.METHODS,
         zone.METHODS,
         zone.POOL_METHODS,
     ]
@@ -145,6 +162,10 @@ TABLES: tuple[Table[Any], ...] = (
     IMAGES.table,
     VMS.table,
     VMGROUPS.table,
+    VNETS.table,
+    LEASES,
+    SECGROUPS.table,
+    VM_USES,
     HISTORY,
     SHOWBACK,
     HOST_MONITORING,
@@ -171,6 +192,7 @@ DUTIES: tuple[Duty, ...] = (
     host_recovery.DUTY,
     host_life.DUTY,
     vm_life.DUTY,
+    vnet_life.DUTY,
 )
 
 TIMERS: tuple[Timer, ...] = (

@@ -15,6 +15,7 @@ from .files import FileThreads
 from .hook_local import HookRunner
 from .market_http import FolderMarketplace
 from .monitor_dummy import DummyMonitor
+from .network import NetworkDriver
 from .port import Driver
 from .transfer import SHARED_TRANSFERS, DummyTransfer, SharedTransfer, UnreachableTransfer
 from .vmm_dummy import DummyHypervisor
@@ -55,5 +56,6 @@ def local_drivers(conf: Configuration, data: Path) -> Drivers:
             "tm/dummy": DummyTransfer(),
             **{f"tm/{name}": SharedTransfer(files) for name in SHARED_TRANSFERS},
             "vmm/dummy": DummyHypervisor(files),
+            "vn": NetworkDriver(conf),
         }
     )

@@ -14,7 +14,7 @@ from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import LcmState
 from services.oned_lite.state import Reader
 
-from . import vm_backup, vm_disk_operations, vm_reconfigure, vm_system_snapshots
+from . import vm_backup, vm_disk_operations, vm_nic_operations, vm_reconfigure, vm_system_snapshots
 from .vm_editor import VmEditor
 from .vm_phases import action_of, phase_of
 from .work import Duty, Step, Work, WorkKey, WorkResult
@@ -105,7 +105,7 @@ def error_text(now: int, message: str) -> str:
     return f"{stamp}: {message}"
 
 
-OPERATION_MODULES = (vm_backup, vm_disk_operations, vm_reconfigure, vm_system_snapshots)
+OPERATION_MODULES = (vm_backup, vm_disk_operations, vm_nic_operations, vm_reconfigure, vm_system_snapshots)
 """They enter their operations into `vm_operations.OPERATIONS` as they are imported."""
 
 DUTY = Duty(VMS.table, _required, _finished)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.template import Template
 from services.oned_lite.model.vm_states import VmState
 
-from . import image_use, vm_membership
+from . import image_use, vm_membership, vm_nics
 from .vm_editor import VmEditor
 
 
@@ -25,6 +25,8 @@ def done(e: VmEditor) -> None:
     """The end of a VM: everything it holds is free again."""
     for disk in e.vm.template.vectors("DISK"):
         image_use.release_disk(e.tx, e.vm, disk)
+    vm_nics.release_all(e.tx, e.vm)
+    vm_nics.release_all(e.tx, e.vm)
     vm_membership.leave(e.tx, e.vm)
     port(e)
     e.rest(VmState.DONE, etime=e.now)

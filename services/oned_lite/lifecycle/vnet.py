@@ -17,7 +17,7 @@ from services.oned_lite.policy import quotas
 from services.oned_lite.policy.quotas import Charge
 from services.oned_lite.state import Reader, Transaction
 
-from . import leases
+from . import leases, vnet_update
 from .work import Duty, Step, Work, WorkKey, WorkResult
 
 CREATE, DELETE = "vnet_create", "vnet_delete"
@@ -42,13 +42,9 @@ RECOVERABLE: Mapping[str, frozenset[VnetState]] = {
 """In which states one.vn.recover may be asked for what."""
 
 
-def in_state(row: Vnet, state: VnetState) -> Vnet:
-    return replace(row, state=state, step=row.step + 1)
-
-
 def with_error(row: Vnet, now: int, reason: str) -> Vnet:
     template = row.template.with_set("ERROR", f"{stamp(now)} : {reason}")
-    return in_state(replace(row, template=template), VnetState.ERROR)
+    return replace(row, template=template).in_state(VnetState.ERROR)
 
 
 # ---------------------------------------------------------------------- duty
@@ -80,7 +76,7 @@ def created(tx: Transaction, conf: Configuration, row: Vnet) -> Vnet:
             row = with_range(tx, conf, row, vector)
         except RangeFault as fault:
             return with_error(row, tx.now, str(fault))
-    return in_state(row, VnetState.READY)
+    return row.in_state(VnetState.READY)
 
 
 def with_range(tx: Transaction, conf: Configuration, row: Vnet, wanted: Vector) -> Vnet:
@@ -94,7 +90,7 @@ def with_range(tx: Transaction, conf: Configuration, row: Vnet, wanted: Vector) 
 def begin_delete(tx: Transaction, row: Vnet) -> None:
     """Hands a network without leases to its driver; a reservation's addresses go back to its parent."""
     _return_addresses(tx, row)
-    leases.save(tx, in_state(replace(row, ranges=()), VnetState.LOCK_DELETE))
+    leases.save(tx, replace(row, ranges=()).in_state(VnetState.LOCK_DELETE))
 
 
 def forget(tx: Transaction, row: Vnet) -> None:
@@ -126,10 +122,13 @@ def recover(tx: Transaction, conf: Configuration, row: Vnet, how: str) -> None:
         leases.save(tx, with_error(row, tx.now, ""))
     elif how == "delete" or (how == "success" and row.state is VnetState.LOCK_DELETE):
         forget(tx, row)
+    elif how == "retry":
+        leases.save(tx, row.in_state(VnetState.READY))
+        vnet_update.retry(tx, conf, row)
     elif row.state is VnetState.LOCK_CREATE:
         leases.save(tx, created(tx, conf, row))
     else:
-        leases.save(tx, in_state(replace(row, template=_without_error(row.template)), VnetState.READY))
+        leases.save(tx, replace(row, template=_without_error(row.template)).in_state(VnetState.READY))
 
 
 def _without_error(template: Template) -> Template:

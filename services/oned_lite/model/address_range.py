@@ -50,11 +50,12 @@ class RangeFault(Exception):
 
 class AddressRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`attributes` are those of the AR vector, checked by `new_range`. `touched`: an address was taken once, or the range
-    was updated; pools then show ALLOCATED even if nothing is taken."""
+    was updated; pools then show ALLOCATED even if nothing is taken. No address before `hint` is free."""
 
     ar_id: int
     attributes: Vector
     touched: bool = False
+    hint: int = 0
 
     @property
     def type(self) -> RangeType:
@@ -132,7 +133,9 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         """With other attributes (one.vn.update_ar). Raises RangeFault."""
         prefixes = {key: given.get(key) for key in PREFIXES if self.type & HAS_SLAAC}
         _check_prefixes(Vector.of(prefixes))
-        size = _size(given, "Unable to read the SIZE attribute, it must be number >= 0") if "SIZE" in given else self.size
+        size = (
+            _size(given, "Unable to read the SIZE attribute, it must be number >= 0") if "SIZE" in given else self.size
+        )
         if self.parent_ar_id is not None and size != self.size:
             raise RangeFault("The SIZE of a reservation cannot be changed.")
         if size <= highest_used:

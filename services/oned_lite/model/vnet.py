@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from enum import IntEnum
 
+from msgspec.structs import replace
+
 from services.common.template import Template
 from services.oned_lite.state import Reader
 
-from . import lease
+from . import lease, vm_uses
 from .address_range import AddressRange
 from .cluster import MEMBERS
 from .objects import Kind, NameScope, ObjectType, PoolObject, kind_table
-from .vm_lists import VmLists
 from .xml import element, id_list, template_element, text_element
 
 NO_PARENT = -1
@@ -56,7 +57,6 @@ class Vnet(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     vlan_automatic: bool = False
     outer_vlan_automatic: bool = False
     vrouter_ids: tuple[int, ...] = ()
-    vms: VmLists = VmLists()
     ranges: tuple[AddressRange, ...] = ()
     next_ar_id: int = 0
     forgotten_leases: int = 0
@@ -74,6 +74,9 @@ class Vnet(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def state_text(self) -> str:
         return STATE_TEXT.get(self.state, self.state.name)
+
+    def in_state(self, state: VnetState) -> Vnet:
+        return replace(self, state=state, step=self.step + 1)
 
     def range_of(self, ar_id: int) -> AddressRange | None:
         return next((one for one in self.ranges if one.ar_id == ar_id), None)
@@ -95,7 +98,7 @@ def with_managed(row: Vnet, template: Template) -> Template:
 
 
 # ---------------------------------------------------------------------- XML
-def _head_xml(row: Vnet, used_leases: int) -> str:
+def _head_xml(reader: Reader, row: Vnet, used_leases: int) -> str:
     parent = element("PARENT_NETWORK_ID", row.parent_id) if row.is_reservation else "<PARENT_NETWORK_ID/>"
     return (
         f"{row.owner_xml()}{row.lock_xml()}{row.permissions.to_xml()}{id_list('CLUSTERS', row.cluster_ids)}"
@@ -104,7 +107,8 @@ def _head_xml(row: Vnet, used_leases: int) -> str:
         f"{_optional('VN_MAD', row.vn_mad)}{_optional('PHYDEV', row.phydev)}{_optional('VLAN_ID', row.vlan_id)}"
         f"{_optional('OUTER_VLAN_ID', row.outer_vlan_id)}{element('VLAN_ID_AUTOMATIC', int(row.vlan_automatic))}"
         f"{element('OUTER_VLAN_ID_AUTOMATIC', int(row.outer_vlan_automatic))}{element('USED_LEASES', used_leases)}"
-        f"{id_list('VROUTERS', row.vrouter_ids)}{row.vms.to_xml()}{template_element(row.template)}"
+        f"{id_list('VROUTERS', row.vrouter_ids)}{vm_uses.to_xml(reader, ObjectType.NET, row.oid)}"
+        f"{template_element(row.template)}"
     )
 
 
@@ -116,7 +120,7 @@ def render(reader: Reader, row: Vnet) -> str:
     """`<VNET>` as pools show it: ranges as they are stored."""
     ranges = "".join(_stored_xml(reader, row, one) for one in row.ranges)
     count = lease.used(reader, row.oid) + row.forgotten_leases
-    return f"<VNET>{_head_xml(row, count)}<AR_POOL>{ranges}</AR_POOL></VNET>"
+    return f"<VNET>{_head_xml(reader, row, count)}<AR_POOL>{ranges}</AR_POOL></VNET>"
 
 
 def _stored_xml(reader: Reader, row: Vnet, one: AddressRange) -> str:
@@ -132,7 +136,7 @@ def render_info(reader: Reader, row: Vnet, shown: frozenset[int] | None = None) 
     """`<VNET>` as info shows it, with each range's ends and leases. `shown`: numbers of the holders (`Holder.number`)
     whose leases the caller may see, None for all."""
     ranges = "".join(_range_xml(reader, row, one, shown) for one in row.ranges)
-    return f"<VNET>{_head_xml(row, lease.used(reader, row.oid))}<AR_POOL>{ranges}</AR_POOL></VNET>"
+    return f"<VNET>{_head_xml(reader, row, lease.used(reader, row.oid))}<AR_POOL>{ranges}</AR_POOL></VNET>"
 
 
 def _range_xml(reader: Reader, row: Vnet, one: AddressRange, shown: frozenset[int] | None) -> str:

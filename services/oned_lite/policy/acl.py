@@ -34,11 +34,14 @@ class Grants:
         )
 
 
-def grants(reader: Reader, caller: Caller, right: int, object_type: ObjectType) -> Grants:
-    """What the rules for everybody, for the caller and for the caller's groups give in this zone."""
+def grants(reader: Reader, caller: Caller, right: int, object_type: ObjectType, *, broad: bool = True) -> Grants:
+    """What the rules for everybody, for the caller and for the caller's groups give in this zone; not `broad`: leaving
+    out those about everything and about clusters."""
     found: dict[int, set[int]] = {acl.INDIVIDUAL: set(), acl.GROUP: set(), acl.CLUSTER: set()}
     for rule in _rules_for(reader, caller):
         if not (rule.rights & right and rule.resource & object_type and rule.zone in (acl.ANY_ZONE, acl.THIS_ZONE)):
+            continue
+        if not broad and rule.resource & (acl.ALL | acl.CLUSTER):
             continue
         if rule.resource & acl.ALL:
             return Grants(True, frozenset(), frozenset(), frozenset())
