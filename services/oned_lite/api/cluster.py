@@ -20,6 +20,7 @@ from services.oned_lite.model.errors import action
 from services.oned_lite.model.host import HOSTS
 from services.oned_lite.model.objects import Kind, ObjectType, PoolObject
 from services.oned_lite.model.removal import remove
+from services.oned_lite.model.vnet import VNETS
 from services.oned_lite.policy.authorization import Right
 
 from . import shared
@@ -96,6 +97,16 @@ def adddatastore(call: Call, oid: int, ds_id: int) -> int:
 @METHODS.add("deldatastore")
 def deldatastore(call: Call, oid: int, ds_id: int) -> int:
     return _change_membership(call, oid, DATASTORES, ds_id, joins=False)
+
+
+@METHODS.add("addvnet")
+def addvnet(call: Call, oid: int, vn_id: int) -> int:
+    return _change_membership(call, oid, VNETS, vn_id, joins=True)
+
+
+@METHODS.add("delvnet")
+def delvnet(call: Call, oid: int, vn_id: int) -> int:
+    return _change_membership(call, oid, VNETS, vn_id, joins=False)
 
 
 def _change_membership(call: Call, oid: int, kind: Kind[Any], member_oid: int, *, joins: bool) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 from services.common.template import cdata
@@ -20,6 +19,7 @@ from services.oned_lite.model.image import IMAGES
 from services.oned_lite.model.objects import Kind
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState, VmState
+from services.oned_lite.model.vnet import VNETS, VnetState
 from services.oned_lite.state import Reader, Transaction
 from services.oned_lite.state.table import rows
 
@@ -46,13 +46,9 @@ WATCHED: dict[str, Watched] = {
     VMS.table.name: Watched("VM", VMS, _vm_state),
     HOSTS.table.name: Watched("HOST", HOSTS, lambda row: (HostState(row.state).name, "")),
     IMAGES.table.name: Watched("IMAGE", IMAGES, lambda row: (row.state.name, "")),
+    VNETS.table.name: Watched("NET", VNETS, lambda row: (VnetState(row.state).name, "")),
 }
-"""By table name. The module of a kind that comes later adds its line with `watch`."""
-
-
-def watch(resource: str, kind: Kind[Any], states: type[IntEnum]) -> None:
-    """Hooks may wait for the states of `kind`, whose rows hold one of `states` in `state`."""
-    WATCHED[kind.table.name] = Watched(resource, kind, lambda row: (states(row.state).name, ""))
+"""By table name."""
 
 
 def _waiting_for(reader: Reader, event: str) -> list[Hook]:

@@ -10,10 +10,11 @@ from .hook import API, STATE
 from .host import HostState
 from .image import ImageState
 from .vm_states import LcmState, VmState
+from .vnet import VnetState
 
 HOST_STATES = frozenset(HostState.__members__) | {"MONITORING_MONITORED", "MONITORING_ERROR", "MONITORING_INIT"}
 IMAGE_STATES = frozenset(ImageState.__members__)
-NET_STATES = frozenset({"INIT", "READY", "LOCK_CREATE", "LOCK_DELETE", "DONE", "ERROR", "UPDATE_FAILURE"})
+NET_STATES = frozenset(VnetState.__members__)
 
 VM_CONDITIONS: dict[str, tuple[VmState, LcmState]] = {
     "PROLOG": (VmState.ACTIVE, LcmState.PROLOG),
