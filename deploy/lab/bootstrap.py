@@ -15,7 +15,7 @@ from services.common.settings import Address
 LEADER_WITHIN_S = 30.0
 POLL_S = 0.05
 MERGE = 1
-ALLOCATE_ERROR = 0x4000
+TAKEN = "NAME is already taken"
 NO_CLUSTER = -1
 SERVERADMIN = 1
 SYSTEM, IMAGES, FILES = 0, 1, 2
@@ -87,7 +87,7 @@ async def create_demo(endpoints: Sequence[str], session: str, say: Callable[[str
             oid = await client.call(session, method, *arguments)
             assert isinstance(oid, int)
         except OnedError as error:
-            if error.code != ALLOCATE_ERROR:
+            if TAKEN not in error.message:
                 raise LabError(f"{what} could not be created: {error}") from error
             say(f"  {what} exists already")
         except OnedFailure as error:

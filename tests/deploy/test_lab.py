@@ -140,6 +140,14 @@ def test_a_second_start_is_quick_and_finds_the_data(lab: Path) -> None:
     assert took_s < 15, "twice and more of what it may take on a machine of its own"
 
 
+def test_a_demo_is_created_once(lab: Path) -> None:
+    first = onelite("up", "--detach", "--demo", folder=lab)
+    assert "host node1 created (ID 0)" in first and "template small created (ID 0)" in first
+    assert "<NAME>small</NAME>" in call(lab, "one.template.info", 0)
+    again = onelite("up", "--detach", "--demo", folder=lab)
+    assert "host node1 exists already" in again and "created" not in again
+
+
 def test_a_running_lab_does_not_change_its_parts(lab: Path) -> None:
     line = complaint("up", "--detach", "--checks", "both", folder=lab)
     assert "still run as it was; stop them first with: onelite down" in line
