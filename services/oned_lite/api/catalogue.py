@@ -10,6 +10,7 @@ from services.oned_lite.lifecycle import hook as hook_life
 from services.oned_lite.lifecycle import host as host_life
 from services.oned_lite.lifecycle import image as image_life
 from services.oned_lite.lifecycle import marketplace as market_life
+from services.oned_lite.lifecycle import secgroup as secgroup_life
 from services.oned_lite.lifecycle import vm as vm_life
 from services.oned_lite.lifecycle import vnet as vnet_life
 from services.oned_lite.lifecycle.work import Duty, Timer
@@ -191,6 +192,7 @@ DUTIES: tuple[Duty, ...] = (
     hook_life.DUTY,
     host_recovery.DUTY,
     host_life.DUTY,
+    secgroup_life.DUTY,
     vm_life.DUTY,
     vnet_life.DUTY,
 )

@@ -12,6 +12,8 @@ from services.oned_lite.model.vnet import VNETS
 from services.oned_lite.state import Reader, Transaction
 
 RULE = "SECURITY_GROUP_RULE"
+RANGE_KEYS = frozenset({"AR_ID", "TYPE", "SIZE", "MAC", "IP", "IP6", "PREFIX_LENGTH", "GLOBAL_PREFIX", "ULA_PREFIX"})
+"""What a rule about a network tells of each range."""
 NIC_NAMES = ("NIC", "NIC_ALIAS", "PCI")
 
 
@@ -53,7 +55,8 @@ def _rules_of(reader: Reader, group: SecurityGroup) -> Iterator[Vector]:
             continue
         network = reader.get(VNETS.table, network_id)
         for one in () if network is None else network.ranges:
-            yield rule.merged(about).merged(one.attributes)
+            said = Vector(tuple(pair for pair in one.attributes if pair[0] in RANGE_KEYS))
+            yield rule.merged(about).merged(said)
 
 
 def enter(tx: Transaction, oid: int, vm_oid: int) -> None:

@@ -20,7 +20,7 @@ from services.oned_lite.state import Transaction
 
 from . import leases, vm_operations
 from .leases import INHERITED
-from .vm_editor import NOBODY_IN_PARTICULAR, VmEditor
+from .vm_editor import Actor, VmEditor
 from .vm_operations import OPERATIONS, Operation
 from .work import WorkResult
 
@@ -28,6 +28,8 @@ OWN = ("BRIDGE", "PHYDEV", "VLAN_ID", "OUTER_VLAN_ID")
 NIC_NAMES = ("NIC", "NIC_ALIAS", "PCI")
 REMEMBERED = "VNET_UPDATE"
 KIND = "vnet-update"
+DAEMON = Actor(uid=0, gid=0, request_id=0)
+"""Who updates NICs, as history records show it, whoever changed the network."""
 
 
 def network_changed(tx: Transaction, conf: Configuration, before: Vnet, after: Vnet) -> None:
@@ -47,7 +49,7 @@ def _bring_up(tx: Transaction, conf: Configuration, vm: Vm, before: Vnet, after:
     e.set_template(template.with_set(REMEMBERED, remembered))
     if vm.in_lcm(LcmState.RUNNING):
         vm_uses.enter(tx, ObjectType.NET, after.oid, vm.oid, UseState.UPDATING)
-        vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, NOBODY_IN_PARTICULAR, NETWORK_ID=after.oid)
+        vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, DAEMON, NETWORK_ID=after.oid)
 
 
 def _followed(conf: Configuration, template: Template, before: Vnet, after: Vnet) -> tuple[Template, dict[str, str]]:
@@ -118,7 +120,7 @@ def retry(tx: Transaction, conf: Configuration, row: Vnet) -> None:
         if vm.in_lcm(LcmState.RUNNING):
             vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid, UseState.UPDATING)
             e = VmEditor(tx, vm, conf)
-            vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, NOBODY_IN_PARTICULAR, NETWORK_ID=row.oid)
+            vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, DAEMON, NETWORK_ID=row.oid)
         else:
             vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid)
 

@@ -12,7 +12,11 @@ DEFAULT_SECGROUP = 0
 
 
 class SecurityGroup(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
-    """Rules are RULE vectors of the template; VMs that use it are in `vm_uses`."""
+    """Rules are RULE vectors of the template; VMs that use it are in `vm_uses`. `telling`: hypervisors are still to hear
+    of the rules; `step` counts how often they were to."""
+
+    telling: bool = False
+    step: int = 0
 
 
 def render(reader: Reader, row: SecurityGroup) -> str:
@@ -26,7 +30,8 @@ def render(reader: Reader, row: SecurityGroup) -> str:
 SECGROUPS: Kind[SecurityGroup] = Kind(
     type=ObjectType.SECGROUP,
     title="security group",
-    table=kind_table("secgroup_pool", SecurityGroup, NameScope.OWNER),
+    noun="SecurityGroup",
+    table=kind_table("secgroup_pool", SecurityGroup, NameScope.OWNER, work=lambda row: (True,) if row.telling else ()),
     prefix="one.secgroup",
     root="SECURITY_GROUP",
     pool_root="SECURITY_GROUP_POOL",
