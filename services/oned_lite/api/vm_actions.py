@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.oned_lite.lifecycle import host_share, vm_recovery, vm_requests
+from services.common.template import Template, Vector
+from services.oned_lite.lifecycle import host_share, vm_auto_nics, vm_recovery, vm_requests
 from services.oned_lite.lifecycle.vm_requests import DEPLOYABLE, MIGRATABLE, REQUESTS
 from services.oned_lite.model.datastore import DATASTORES, Datastore, DatastoreType
 from services.oned_lite.model.errors import action, internal
@@ -17,6 +18,8 @@ from services.oned_lite.policy.vm_operations import word_of
 
 from .call import Call
 from .method import MethodTable
+from .shared.allocation import parsed
+from .vm_resources import need_named
 from .vm_shared import actor, authorization_for, editor, fetch, refuse_imported
 
 METHODS = MethodTable("one.vm")
@@ -66,11 +69,22 @@ def deploy(
     authorization = authorization_for(call, vm, "deploy").need(Right.MANAGE, HOSTS, host)
     if ds_id != DEFAULT_DATASTORE:
         authorization.need(Right.USE, DATASTORES, datastore)
+    choices = parsed(extra).vectors("NIC") if extra else ()
+    need_named(call, authorization, Template.of().with_set("NIC", *choices))
     authorization.check()
     if vm_requests.resting(vm) not in DEPLOYABLE:
         raise action(f"Deploy action is not available for state {vm.state_text}")
+    vm = _with_networks(call, vm, choices)
     place(call, vm, host, datastore, enforce=enforce)
     return oid
+
+
+def _with_networks(call: Call, vm: Vm, choices: tuple[Vector, ...]) -> Vm:
+    """The VM with the networks that were chosen for its automatic NICs."""
+    vm_auto_nics.check_choices(vm, choices)
+    e = editor(call, vm)
+    vm_auto_nics.settle(e, {nic.get_int("NIC_ID", -1): nic.without("NIC_ID") for nic in choices})
+    return e.vm
 
 
 def place(call: Call, vm: Vm, host: Host, datastore: Datastore, *, enforce: bool) -> None:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from services.common.template import Template
+from services.common.template import Template, Vector
+from services.oned_lite.model import lease
 from services.oned_lite.model.cluster import CLUSTERS
 from services.oned_lite.model.datastore import DATASTORES, Datastore, DatastoreType
 from services.oned_lite.model.host import HOSTS, Host, HostState, cluster_name, max_cpu, max_mem
 from services.oned_lite.model.user import USERS
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState, VmState
+from services.oned_lite.model.vnet import LEASING, VNETS, Vnet
 from services.oned_lite.policy.authentication import caller_of
 from services.oned_lite.policy.authorization import Right, allowed
 from services.oned_lite.policy.caller import Caller
@@ -22,7 +24,7 @@ from services.oned_lite.policy.expressions import ExpressionError, Lookup, rank,
 from services.oned_lite.state import Reader
 from services.oned_lite.state.table import rows, scan
 
-from . import affinity, host_share, vm_requests
+from . import affinity, host_share, leases, vm_auto_nics, vm_requests
 from .vm_editor import Actor, VmEditor
 from .work import Step, Timer
 
@@ -32,6 +34,7 @@ CONSIDERED_MAX = 2000
 SCHEDULER = Actor(0, 0, 0)
 DEFAULT_HOST_RANK = "0 - RUNNING_VMS"
 DEFAULT_DATASTORE_RANK = "FREE_MB"
+DEFAULT_NETWORK_RANK = "0 - USED_LEASES"
 INTERVAL_S = 15.0
 
 
@@ -79,10 +82,12 @@ def _places(reader: Reader) -> Places:
 def _dispatch(step: Step, places: Places, vm: Vm) -> bool:
     try:
         host, datastore = _choose(step.tx, places, vm, step)
+        networks = _choose_networks(step.tx, places, vm, host, step)
     except (Unplaceable, ExpressionError) as why:
         _explain(step, vm, str(why))
         return False
     e = VmEditor(step.tx, _without_message(vm), step.conf)
+    vm_auto_nics.settle(e, networks)
     if vm.resched:
         record = e.record
         target = step.tx.get(DATASTORES.table, record.ds_id) or datastore
@@ -176,6 +181,51 @@ def _best_datastore(reader: Reader, places: Places, vm: Vm, host: Host) -> Datas
     return min(found, key=lambda one: one[:2])[2] if found else None
 
 
+def _choose_networks(reader: Reader, places: Places, vm: Vm, host: Host, step: Step) -> dict[int, Vector]:
+    """A network of the host's cluster for every NIC that waits for one, by NIC_ID."""
+    chosen: dict[int, Vector] = {}
+    caller = _caller(reader, places, vm, step)
+    for nic in vm_auto_nics.waiting(vm):
+        taken = [one.get_int("NETWORK_ID", -1) for one in chosen.values()]
+        network = None if caller is None else _best_network(reader, caller, nic, host, taken)
+        if network is None:
+            wanted = nic.get("SCHED_REQUIREMENTS")
+            raise Unplaceable(f"No virtual network meets capacity and SCHED_REQUIREMENTS: {wanted}".rstrip(": "))
+        chosen[nic.get_int("NIC_ID", -1)] = vm_auto_nics.choice(network)
+    return chosen
+
+
+def _best_network(reader: Reader, caller: Caller, nic: Vector, host: Host, taken: list[int]) -> Vnet | None:
+    """`taken`: the networks that other NICs of the VM will have an address of."""
+    asked = requirement(nic.get("SCHED_REQUIREMENTS"))
+    by_rank = rank(nic.get("SCHED_RANK") or DEFAULT_NETWORK_RANK)
+    found: list[tuple[float, int, Vnet]] = []
+    for oid in reader.find(VNETS.table, "cluster", host.cluster_id):
+        network = reader.get(VNETS.table, oid)
+        if network is None or network.state not in LEASING:
+            continue
+        if not _has_address(reader, network, nic, taken.count(network.oid)):
+            continue
+        lookup = network_lookup(reader, network)
+        if asked(lookup) and allowed(reader, caller, Right.USE, VNETS, network):
+            found.append((-by_rank(lookup), network.oid, network))
+    return min(found, key=lambda one: one[:2])[2] if found else None
+
+
+def _has_address(reader: Reader, network: Vnet, nic: Vector, taken: int) -> bool:
+    """Whether the address that the NIC asks for is free, or any, besides those `taken` in a moment."""
+    asked = [(key, nic.get(key)) for key in leases.ADDRESS_KEYS if nic.get(key)]
+    if not asked:
+        return sum(one.size for one in network.ranges) - lease.used(reader, network.oid) > taken
+    if len(asked) > 1 or taken:
+        return False
+    for one in network.ranges:
+        index = one.index_of(*asked[0])
+        if index is not None and lease.holder_of(reader, network.oid, one.ar_id, index) is None:
+            return True
+    return False
+
+
 def _has_space(datastore: Datastore, host: Host, needed_mb: int) -> bool:
     """A datastore that nobody has looked at yet is given the benefit of the doubt."""
     if not datastore.is_shared:
@@ -244,6 +294,22 @@ def datastore_lookup(datastore: Datastore) -> Lookup:
 
     def lookup(name: str) -> tuple[str, ...]:
         return own.get(name.upper()) or datastore.template.singles(name.upper())
+
+    return lookup
+
+
+def network_lookup(reader: Reader, network: Vnet) -> Lookup:
+    own: dict[str, tuple[str, ...]] = {
+        "ID": (str(network.oid),),
+        "NAME": (network.name,),
+        "BRIDGE": (network.bridge,),
+        "VN_MAD": (network.vn_mad,),
+        "USED_LEASES": (str(lease.used(reader, network.oid)),),
+        "CLUSTERS/ID": tuple(str(oid) for oid in network.cluster_ids),
+    }
+
+    def lookup(name: str) -> tuple[str, ...]:
+        return own.get(name.upper()) or network.template.singles(name.upper())
 
     return lookup
 
