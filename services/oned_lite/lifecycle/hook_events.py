@@ -16,6 +16,7 @@ from services.common.xmlrpc import Value
 from services.oned_lite.model.hook import HOOKS, Hook
 from services.oned_lite.model.host import HOSTS, HostState
 from services.oned_lite.model.image import IMAGES
+from services.oned_lite.model.kinds import kinds
 from services.oned_lite.model.objects import Kind
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState, VmState
@@ -104,13 +105,31 @@ def observe_call(tx: Transaction, method: str, given: Sequence[Value], hidden: f
     hooks = _waiting_for(tx, method)
     if not hooks:
         return
-    body = _encoded(call_xml(given, hidden, answer))
+    body = _encoded(call_xml(given, hidden, answer, _object_of(tx, method, given, answer)))
     for hook in hooks:
         enqueue(tx, hook, hook.template.get("ARGUMENTS").replace("$API", body))
 
 
-def call_xml(given: Sequence[Value], hidden: frozenset[int], answer: Value) -> str:
-    """`<CALL_INFO>` as API hooks get it; the session, which is the first argument, is never shown."""
+def _object_of(tx: Transaction, method: str, given: Sequence[Value], answer: Value) -> str:
+    """The XML of what an allocate has made or a delete has taken away; nothing for other calls and for failures."""
+    prefix, _, verb = method.rpartition(".")
+    kind = next((one for one in kinds().values() if one.prefix == prefix), None)
+    if kind is None or verb not in ("allocate", "delete") or not _succeeded(answer):
+        return ""
+    oid = answer[1] if verb == "allocate" and isinstance(answer, list) else given[0]
+    if not isinstance(oid, int):
+        return ""
+    row = tx.get(kind.table, oid) or tx.before(kind.table, oid)
+    return "" if row is None else kind.info_xml(tx, row)
+
+
+def _succeeded(answer: Value) -> bool:
+    return isinstance(answer, list) and bool(answer) and answer[0] is True
+
+
+def call_xml(given: Sequence[Value], hidden: frozenset[int], answer: Value, extra: str = "") -> str:
+    """`<CALL_INFO>` as API hooks get it, `extra` being an object's XML; the session, which is the first argument, is
+    never shown."""
     shown = [HIDDEN if place in hidden else value for place, value in enumerate(given)]
     results = answer if isinstance(answer, list) else [answer]
     parameters = [("IN", value) for value in (HIDDEN, *shown)] + [("OUT", value) for value in results]
@@ -118,8 +137,9 @@ def call_xml(given: Sequence[Value], hidden: frozenset[int], answer: Value) -> s
         f"<PARAMETER><POSITION>{position}</POSITION><TYPE>{way}</TYPE><VALUE>{cdata(_text(value))}</VALUE></PARAMETER>"
         for position, (way, value) in enumerate(parameters, 1)
     )
-    succeeded = int(isinstance(answer, list) and bool(answer) and answer[0] is True)
-    return f"<CALL_INFO><RESULT>{succeeded}</RESULT><PARAMETERS>{body}</PARAMETERS><EXTRA/></CALL_INFO>"
+    result = int(_succeeded(answer))
+    shown_object = f"<EXTRA>{extra}</EXTRA>" if extra else ""
+    return f"<CALL_INFO><RESULT>{result}</RESULT><PARAMETERS>{body}</PARAMETERS>{shown_object}</CALL_INFO>"
 
 
 def _text(value: Value) -> str:

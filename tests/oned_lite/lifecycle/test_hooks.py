@@ -94,3 +94,14 @@ def test_the_log_keeps_the_last_executions_only(lab: Lab) -> None:
     lab.oned.settle()
     kept = [int(number) for number in re.findall(r"<EXECUTION_ID>(\d+)<", lab.log(hook))]
     assert kept == list(range(5, 25))
+
+
+def test_an_api_hook_on_delete_is_told_what_was_deleted(lab: Lab) -> None:
+    hook = lab.ask(
+        "one.hook.allocate",
+        'NAME=h\nTYPE=api\nCALL=one.document.delete\nCOMMAND="/usr/bin/base64 -d"\nARGUMENTS="$API"\nARGUMENTS_STDIN=yes',
+    )
+    document = lab.ask("one.document.allocate", "NAME=gone\nA=1", 100)
+    lab.ask("one.document.delete", document)
+    lab.oned.settle()
+    assert "<EXTRA><DOCUMENT><ID>0</ID>" in lab.log(hook)
