@@ -103,7 +103,12 @@ def _with_hooks(outcome: Outcome, method: Method, request: Request, reader: Read
         return outcome
     tx = outcome.transaction or Transaction(reader, now=request.now, seed=request.seed)
     hidden = frozenset(place for place, one in enumerate(method.parameters) if one.name in method.hidden)
-    observe_call(tx, method.name, request.arguments[1:], hidden, outcome.answer)
+    before = tx.savepoint()
+    try:
+        observe_call(tx, method.name, request.arguments[1:], hidden, outcome.answer)
+    except Exception:  # a mistake on the way to a hook must not take the call down with it
+        tx.roll_back(before)
+        return replace(outcome, defect=format_exc())
     return replace(outcome, transaction=tx)
 
 

@@ -111,12 +111,20 @@ class Leader:
 
     def _propose(self, tx: Transaction, origin: str, moment: Moment) -> int:
         """Raises Busy or NotLeader; nothing has changed then."""
-        observe_changes(tx)
+        self._queue_hooks(tx)
         data = tx.change_set(origin).encode()
         index = self._replica.raft.propose((data,), moment.ms)
         self._overlay.add(index, tx.rows)
         self._last_proposal = index
         return index
+
+    def _queue_hooks(self, tx: Transaction) -> None:
+        before = tx.savepoint()
+        try:
+            observe_changes(tx)
+        except Exception:  # a mistake on the way to a hook must not take the change down with it
+            tx.roll_back(before)
+            self._replica.effects.defects.append(format_exc())
 
     def _transaction(self, moment: Moment, purpose: str) -> Transaction:
         return Transaction(self._overlay, now=moment.epoch_s, seed=moment.seed_for(purpose))
