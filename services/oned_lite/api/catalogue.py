@@ -41,6 +41,7 @@ from services.oned_lite.model.vm_uses import VM_USES
 from services.oned_lite.model.vmgroup import VMGROUPS
 from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.model.vnet import VNETS
+from services.oned_lite.model.vntemplate import VNTEMPLATES
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
@@ -81,6 +82,7 @@ from . import (
     vn,
     vn_addresses,
     vn_reserve,
+    vntemplate,
     zone,
 )
 from .method import merge
@@ -142,6 +144,8 @@ METHODS = merge(
         vn.POOL_METHODS,
         vn_addresses.METHODS,
         vn_reserve.METHODS,
+        vntemplate.METHODS,
+        vntemplate.POOL_METHODS,
         zone.METHODS,
         zone.POOL_METHODS,
     ]
@@ -164,6 +168,7 @@ TABLES: tuple[Table[Any], ...] = (
     VMS.table,
     VMGROUPS.table,
     VNETS.table,
+    VNTEMPLATES.table,
     LEASES,
     SECGROUPS.table,
     VM_USES,

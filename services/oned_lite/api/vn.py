@@ -46,12 +46,16 @@ def allocate(call: Call, text: str, cluster_id: int = MISSING) -> int:
     return create(call, template, (cluster.oid,)).oid
 
 
-def create(call: Call, template: Template, cluster_ids: tuple[int, ...]) -> Vnet:
-    """A new network of the caller's. Raises INTERNAL."""
-    if not template.get("NAME"):
+def create(call: Call, template: Template, cluster_ids: tuple[int, ...], *, name: str = "", default: str = "") -> Vnet:
+    """A new network of the caller's, named `name` or as its template says; without either `default`-id. Raises INTERNAL."""
+    name = name or template.get("NAME")
+    if not name and not default:
         raise internal("No NAME in template for Virtual Network.")
-    name = check_new_name(call, VNETS, template.get("NAME"))
+    if name:
+        check_new_name(call, VNETS, name)
     row = blank(call, name, cluster_ids)
+    if not name:
+        row = replace(row, name=check_new_name(call, VNETS, f"{default}-{row.oid}"))
     try:
         return call.tx.put(VNETS.table, set_up(call.tx, call.conf, row, template))
     except VnetFault as fault:

@@ -48,7 +48,7 @@ def set_up(tx: Transaction, conf: Configuration, row: Vnet, template: Template) 
         outer_vlan_automatic=not row.outer_vlan_id and template.get_bool("AUTOMATIC_OUTER_VLAN_ID", False),
     )
     row = replace(row, bridge_type=bridge_type_of(conf, mad))
-    _check_mandatory(row)
+    check_mandatory(template)
     if not row.bridge:
         row = replace(row, bridge=f"onebr.{row.vlan_id}" if row.vlan_id else f"onebr{row.oid}")
     row = _with_vlans(tx, conf, row)
@@ -71,17 +71,20 @@ def bridge_type_of(conf: Configuration, mad: str) -> str:
     raise VnetFault(f'VN_MAD named "{mad}" is not defined in oned.conf')
 
 
-def _check_mandatory(row: Vnet) -> None:
-    has_vlan, has_outer = row.vlan_id or row.vlan_automatic, row.outer_vlan_id or row.outer_vlan_automatic
+def check_mandatory(template: Template) -> None:
+    """What a network's driver cannot do without. Raises VnetFault."""
+    mad = template.get("VN_MAD")
+    vlan = template.get("VLAN_ID") or template.get_bool("AUTOMATIC_VLAN_ID", False)
+    outer = template.get("OUTER_VLAN_ID") or template.get_bool("AUTOMATIC_OUTER_VLAN_ID", False)
     rules = (
-        (NEEDS_PHYDEV, row.phydev, "PHYDEV"),
-        (NEEDS_BRIDGE, row.bridge, "BRIDGE"),
-        (NEEDS_VLAN, has_vlan, "VLAN_ID (or AUTOMATIC_VLAN_ID)"),
-        (NEEDS_OUTER_VLAN, has_outer, "OUTER_VLAN_ID (or AUTOMATIC)"),
+        (NEEDS_PHYDEV, template.get("PHYDEV"), "PHYDEV"),
+        (NEEDS_BRIDGE, template.get("BRIDGE"), "BRIDGE"),
+        (NEEDS_VLAN, vlan, "VLAN_ID (or AUTOMATIC_VLAN_ID)"),
+        (NEEDS_OUTER_VLAN, outer, "OUTER_VLAN_ID (or AUTOMATIC)"),
     )
     for drivers, value, name in rules:
-        if row.vn_mad in drivers and not value:
-            raise VnetFault(f"{name} is mandatory for driver {row.vn_mad}")
+        if mad in drivers and not value:
+            raise VnetFault(f"{name} is mandatory for driver {mad}")
 
 
 # ---------------------------------------------------------------------- VLAN ids
