@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from services.oned_lite.lifecycle import vm_quota
 from services.oned_lite.model.errors import action, bad_request
 from services.oned_lite.model.vm import VMS
+from services.oned_lite.policy import secrets
 from services.oned_lite.policy.authorization import Right
 from services.oned_lite.policy.names import name_fault
 from services.oned_lite.policy.vm_operations import right_for
@@ -26,7 +27,12 @@ register(METHODS, VMS, "chmod", "lock", "unlock")
 
 @METHODS.read("info")
 def info(call: Call, oid: int, decrypt: bool = False) -> str:
-    return VMS.info_xml(call.tx, call.fetch(VMS, oid, Right.USE, ignore_lock=True))
+    """`decrypt` shows administrators encrypted attributes in plain text; from others it is ignored."""
+    vm = call.fetch(VMS, oid, Right.USE, ignore_lock=True)
+    if decrypt and call.caller.is_admin:
+        plain = (secrets.opened(call.tx, call.conf, VMS.encrypted, one) for one in (vm.template, vm.user_template))
+        vm = replace(vm, template=next(plain), user_template=next(plain))
+    return VMS.info_xml(call.tx, vm)
 
 
 @METHODS.add("update")

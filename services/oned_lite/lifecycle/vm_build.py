@@ -19,6 +19,7 @@ from services.oned_lite.model.snapshots import Snapshots
 from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.policy.names import name_fault
+from services.oned_lite.policy.secrets import sealed
 from services.oned_lite.state import Transaction
 
 from . import backup_config, requirements, scheduled_actions, vm_cloning, vm_context, vm_disks, vm_membership, vm_nics
@@ -201,7 +202,9 @@ def _finished(tx: Transaction, conf: Configuration, vm: Vm, given: Template) -> 
     vm = replace(vm, template=template)
     vm = replace(vm, backup_config=backup_config.of_new(given, template))
     vm = _imported(tx, vm, given.get("DEPLOY_ID"))
-    return replace(vm, template=vm_membership.join(tx, vm.template, vm.oid, vm.uid))
+    vm = replace(vm, template=vm_membership.join(tx, vm.template, vm.oid, vm.uid))
+    template, user_template = (sealed(tx, conf, VMS.encrypted, one) for one in (vm.template, vm.user_template))
+    return replace(vm, template=template, user_template=user_template)
 
 
 def _imported(tx: Transaction, vm: Vm, deploy_id: str) -> Vm:

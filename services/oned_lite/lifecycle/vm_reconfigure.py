@@ -8,9 +8,10 @@ from services.common.template import Template, Vector
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import internal
 from services.oned_lite.model.host import HOSTS
-from services.oned_lite.model.vm import Vm
+from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.model.vm_capacity import number_text
 from services.oned_lite.model.vm_hardware import boot_fault, raw_fault, video_fault, with_boot_order, with_video
+from services.oned_lite.policy.secrets import sealed
 from services.oned_lite.state import Reader
 
 from . import backup_config, host_share, vm_context, vm_nics
@@ -73,7 +74,7 @@ def reconfigured(reader: Reader, conf: Configuration, vm: Vm, given: Template, *
     for fault in (boot_fault(template), raw_fault(template), video_fault(template)):
         if fault is not None:
             raise internal(fault)
-    return with_boot_order(with_video(template))
+    return sealed(reader, conf, VMS.encrypted, with_boot_order(with_video(template)))
 
 
 def _with_setting(template: Template, given: Template, name: str, keys: frozenset[str], *, merging: bool) -> Template:

@@ -158,6 +158,7 @@ HOSTS: Kind[Host] = Kind(
     root="HOST",
     pool_root="HOST_POOL",
     name_scope=NameScope.POOL,
+    encrypted="HOST_ENCRYPTED_ATTR",
     render=render,
     render_info=render_info,
     cluster_ids=lambda _reader, row: (row.cluster_id,),

@@ -243,6 +243,7 @@ VMS: Kind[Vm] = Kind(
     root="VM",
     pool_root="VM_POOL",
     name_scope=NameScope.NONE,
+    encrypted="VM_ENCRYPTED_ATTR",
     render=render_short,
     render_info=render,
 )
