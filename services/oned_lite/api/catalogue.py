@@ -42,6 +42,7 @@ from services.oned_lite.model.vmgroup import VMGROUPS
 from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.model.vnet import VNETS
 from services.oned_lite.model.vntemplate import VNTEMPLATES
+from services.oned_lite.model.vrouter import VROUTERS
 from services.oned_lite.model.zone import ZONES
 from services.oned_lite.state import Table
 
@@ -83,6 +84,8 @@ from . import (
     vn_addresses,
     vn_reserve,
     vntemplate,
+    vrouter,
+    vrouter_machines,
     zone,
 )
 from .method import merge
@@ -146,6 +149,9 @@ METHODS = merge(
         vn_reserve.METHODS,
         vntemplate.METHODS,
         vntemplate.POOL_METHODS,
+        vrouter.METHODS,
+        vrouter.POOL_METHODS,
+        vrouter_machines.METHODS,
         zone.METHODS,
         zone.POOL_METHODS,
     ]
@@ -169,6 +175,7 @@ TABLES: tuple[Table[Any], ...] = (
     VMGROUPS.table,
     VNETS.table,
     VNTEMPLATES.table,
+    VROUTERS.table,
     LEASES,
     SECGROUPS.table,
     VM_USES,

@@ -56,8 +56,14 @@ def attachnic(call: Call, oid: int, text: str) -> int:
     authorization.check()
     refuse_imported(call, vm, ATTACH)
     _refuse_router(vm)
+    attach(call, vm, template)
+    return oid
+
+
+def attach(call: Call, vm: Vm, template: Template) -> None:
+    """The same once rights are checked. Raises ACTION."""
     _check_quota(call, vm, template)
-    lcm = _state_for(vm, f"Could not add a new NIC to VM {oid}")
+    lcm = _state_for(vm, f"Could not add a new NIC to VM {vm.oid}")
     name = next((one for one in (NIC, ALIAS) if template.vector(one) is not None), None)
     if name is None:
         raise action("Wrong format or missing NIC/NIC_ALIAS/PCI attribute")
@@ -67,7 +73,6 @@ def attachnic(call: Call, oid: int, text: str) -> int:
     e.set_template(vm_nics.with_context(call.tx, vm, security_groups.with_rules(call.tx, attached)))
     kind = "nic-attach" if name == NIC else "alias-attach"
     vm_operations.begin(e, lcm, kind, actor(call), NIC_ID=nic_id)
-    return oid
 
 
 def _check_quota(call: Call, vm: Vm, template: Template) -> None:
@@ -100,13 +105,18 @@ def detachnic(call: Call, oid: int, nic_id: int) -> int:
     vm = fetch(call, oid, ATTACH)
     refuse_imported(call, vm, "nic-detach")
     _refuse_router(vm)
-    lcm = _state_for(vm, f"Could not detach NIC from VM {oid}")
+    detach(call, vm, nic_id)
+    return oid
+
+
+def detach(call: Call, vm: Vm, nic_id: int) -> None:
+    """The same once rights are checked. Raises ACTION."""
+    lcm = _state_for(vm, f"Could not detach NIC from VM {vm.oid}")
     found = vm_nics.find(vm, nic_id)
     if found is None:
         raise action(f"Could not detach NIC with NIC_ID {nic_id}, it does not exist.")
     kind = "alias-detach" if found[0] == ALIAS else "nic-detach"
     vm_operations.begin(editor(call, vm), lcm, kind, actor(call), NIC_ID=nic_id)
-    return oid
 
 
 # ---------------------------------------------------------------------- update

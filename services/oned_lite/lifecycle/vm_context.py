@@ -45,6 +45,9 @@ NIC_SETTINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 """What follows ETH0_, and the attributes of NIC or network that it is taken from (the NIC's own come first)."""
 
+OF_ROUTER = ("VROUTER_ID", "VROUTER_KEEPALIVED_ID", "VROUTER_KEEPALIVED_PASSWORD")
+"""What the machines of a virtual router are told of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -88,6 +91,7 @@ def filled_in(reader: Reader, conf: Configuration, subject: Subject, context: Ve
         pairs[key] = files(reader, value) if key == "FILES_DS" else _replaced(reader, subject, value)
     if context.get_bool("NETWORK", False):
         pairs.update(network_settings(subject))
+    pairs.update({name: subject.template.get(name) for name in OF_ROUTER if subject.template.has(name)})
     return Vector.of(pairs)
 
 

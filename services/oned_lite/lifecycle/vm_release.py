@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.template import Template
 from services.oned_lite.model.vm_states import VmState
 
-from . import image_use, vm_membership, vm_nics
+from . import image_use, vm_membership, vm_nics, vrouter
 from .vm_editor import VmEditor
 
 
@@ -27,6 +27,7 @@ def done(e: VmEditor) -> None:
         image_use.release_disk(e.tx, e.vm, disk)
     vm_nics.release_all(e.tx, e.vm)
     vm_nics.release_all(e.tx, e.vm)
+    vrouter.leave(e.tx, e.vm)
     vm_membership.leave(e.tx, e.vm)
     port(e)
     e.rest(VmState.DONE, etime=e.now)

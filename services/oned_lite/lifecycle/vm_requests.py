@@ -117,6 +117,11 @@ def _hold(e: VmEditor, _actor: Actor) -> None:
 
 
 def _release(e: VmEditor, _actor: Actor) -> None:
+    release(e)
+
+
+def release(e: VmEditor) -> None:
+    """From HOLD to where the scheduler sees it."""
     e.set_template(requirements.with_automatic(e.vm.template))
     e.rest(VmState.PENDING)
 
