@@ -128,17 +128,18 @@ _DISK_SHOWN = (
     "LN_TARGET",
     "DISK_SNAPSHOT_TOTAL_SIZE",
 )
-_NIC_SHOWN = (
+_NIC_SHOWN_IF_SET = (
     "IP",
-    "MAC",
-    "IP6_LINK",
+    "EXTERNAL_IP",
+    "IP6",
     "IP6_ULA",
+    "IP6_LINK",
     "IP6_GLOBAL",
-    "NETWORK",
-    "NETWORK_ID",
-    "NIC_ID",
-    "SECURITY_GROUPS",
+    "NETWORK_MODE",
+    "SCHED_REQUIREMENTS",
+    "SCHED_RANK",
 )
+_NIC_SHOWN = ("MAC", "NETWORK", "NETWORK_ID", "NIC_ID", "SECURITY_GROUPS")
 _USER_SHOWN = (
     "LABELS",
     "SCHED_RANK",
@@ -150,23 +151,24 @@ _USER_SHOWN = (
     "ERROR",
     "USER_PRIORITY",
 )
-_SHORT_NIC_NAMES = ("NIC", "NIC_ALIAS")
 
 
 def _short_template(template: Template) -> str:
-    """CPU, MEMORY, VCPU; then disks (missing keys shown empty) and NICs (missing keys left out)."""
+    """CPU, MEMORY, VCPU; then disks and NICs. Aliases are listed as NICs among the others, in order of NIC_ID."""
     sizes = "".join(f"<{name}>{template.get(name)}</{name}>" for name in ("CPU", "MEMORY", "VCPU"))
     disks = "".join(
         "<DISK>" + "".join(f"<{key}>{cdata(disk.get(key))}</{key}>" for key in _DISK_SHOWN) + "</DISK>"
         for disk in template.vectors("DISK")
     )
-    nics = "".join(
-        f"<{name}>" + "".join(text_element(key, nic[key]) for key in _NIC_SHOWN if key in nic) + f"</{name}>"
-        for name in _SHORT_NIC_NAMES
-        for nic in template.vectors(name)
-    )
+    nics = (*template.vectors("NIC"), *template.vectors("NIC_ALIAS"))
+    shown = "".join(map(_short_nic, sorted(nics, key=lambda nic: nic.get_int("NIC_ID") or 0)))
     graphics = "".join(vector.to_xml("GRAPHICS") for vector in template.vectors("GRAPHICS"))
-    return f"<TEMPLATE>{sizes}{disks}{nics}{graphics}</TEMPLATE>"
+    return f"<TEMPLATE>{sizes}{disks}{shown}{graphics}</TEMPLATE>"
+
+
+def _short_nic(nic: Vector) -> str:
+    addresses = "".join(text_element(key, nic[key]) for key in _NIC_SHOWN_IF_SET if nic.get(key))
+    return f"<NIC>{addresses}" + "".join(text_element(key, nic.get(key)) for key in _NIC_SHOWN) + "</NIC>"
 
 
 _rendered: dict[int, tuple[Vm, History | None, EncodedText]] = {}
