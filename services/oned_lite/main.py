@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
+from msgspec.structs import replace
+
 from services.common import logs, runner
 from services.common.settings import Address, SettingsError, load, parse_address
-from services.oned_lite.server.settings import OnedSettings, SqliteSettings
+from services.oned_lite.server.settings import OnedSettings, SqliteSettings, is_loopback
 
 DESCRIPTION = (
     "The control daemon: OpenNebula 6.8's XML-RPC API, alone or as one of several servers that replicate by Raft."
@@ -23,6 +25,9 @@ alone, for trying things out and for the tests of your tools (user oneadmin, pas
   oned-lite --solo --listen 127.0.0.1:2633 --data ./oned
   oned-lite --solo --listen 127.0.0.1:2633 --ephemeral --no-scheduler    # nothing is kept
   curl -s 127.0.0.1:2633/healthz
+
+  oned-lite --solo --ephemeral --control 127.0.0.1:2640                  # tests may reset and disturb it:
+  curl -s 127.0.0.1:2640/                                                # lists what they can do
 
 as a server of a cluster, from a settings file:
 
@@ -59,15 +64,18 @@ def main() -> None:
     elif arguments.solo:
         _run(_solo(arguments, arguments.data))
     else:
-        _run_configured(arguments.config, check=arguments.check)
+        _run_configured(arguments)
 
 
-def _run_configured(path: Path, *, check: bool) -> None:
+def _run_configured(arguments: argparse.Namespace) -> None:
+    path = arguments.config
     try:
         settings = load(path, OnedSettings)
     except SettingsError as error:
         sys.exit(str(error))
-    if check:
+    if arguments.control is not None:
+        settings = replace(settings, control=arguments.control)
+    if arguments.check:
         print(f"{path}: good")
     else:
         _run(settings)
@@ -91,6 +99,7 @@ def _solo(arguments: argparse.Namespace, data: Path) -> OnedSettings:
         credentials=arguments.credentials,
         database=SqliteSettings(ephemeral=arguments.ephemeral),
         scheduler=arguments.scheduler,
+        control=arguments.control,
     )
 
 
@@ -105,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
     how.add_argument("--solo", action="store_true", help="one server alone, from the options below")
     parser.add_argument("--check", action="store_true", help="with --config: name every problem and stop there")
+    parser.add_argument(
+        "--control",
+        type=_loopback,
+        metavar="HOST:PORT",
+        help="open the control endpoint for tests there, on an address of this machine alone; off by default",
+    )
     solo = parser.add_argument_group("with --solo")
     solo.add_argument(
         "--listen",
@@ -127,6 +142,15 @@ def _address(text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _loopback(text: str) -> Address:
+    address = _address(text)
+    if not is_loopback(address.host):
+        raise argparse.ArgumentTypeError(
+            f"expected an address of this machine alone, such as 127.0.0.1:2640, got {text}"
+        )
+    return address
 
 
 if __name__ == "__main__":

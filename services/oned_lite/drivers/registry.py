@@ -17,6 +17,7 @@ from .market_http import FolderMarketplace
 from .monitor_dummy import DummyMonitor
 from .network import NetworkDriver
 from .port import Driver
+from .scripted import no_answer
 from .transfer import SHARED_TRANSFERS, DummyTransfer, SharedTransfer, UnreachableTransfer
 from .vmm_dummy import DummyHypervisor
 
@@ -37,9 +38,7 @@ class Drivers:
             async with asyncio.timeout(work.timeout_s):
                 return await driver.run(work)
         except TimeoutError:
-            return WorkResult(
-                key=work.key, ok=False, message=f"driver {work.driver} gave no answer in {work.timeout_s:g} s"
-            )
+            return no_answer(work)
 
 
 def local_drivers(conf: Configuration, data: Path) -> Drivers:

@@ -63,9 +63,31 @@ class Leader:
         self._reads.clear()
         return reads
 
+    def reset(self, moment: Moment) -> int | None:
+        """Proposes a fresh database in the place of everything; None where that is not possible now."""
+        if not self.ready:
+            return None
+        tx = self._transaction(moment, "reset")
+        for table in self._replica.store.tables.values():
+            for key in self._overlay.keys(table):
+                tx.delete(table, key)
+        self._fill(tx)
+        try:
+            return self._propose(tx, "reset", moment)
+        except (Busy, NotLeader):
+            return None
+
+    def hurry(self, moment: Moment) -> None:
+        self._timers.start(moment.ms)
+
     def _bootstrap(self, moment: Moment) -> None:
-        settings = self._replica.settings
         tx = self._transaction(moment, "bootstrap")
+        self._fill(tx)
+        self._propose(tx, "bootstrap", moment)
+
+    def _fill(self, tx: Transaction) -> None:
+        """The objects of a fresh database."""
+        settings = self._replica.settings
         serveradmin = tx.random(32).hex()
         bootstrap(
             tx,
@@ -75,7 +97,6 @@ class Leader:
             serveradmin_password=settings.serveradmin_password or serveradmin,
             servers=settings.servers,
         )
-        self._propose(tx, "bootstrap", moment)
 
     # ------------------------------------------------------------------ requests
     def serve(self, pending: Pending, moment: Moment) -> None:

@@ -40,6 +40,8 @@ from .settings import NodeSettings
 
 EMPTY = ChangeSet(0, "", ())
 HAND_OVER_MS = 2000
+LEADING = ("solo", Role.LEADER.value)
+"""Roles, as `NodeStatus` has them, of a server that decides writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,17 @@ class Node:
         if self._replica.raft.role is Role.LEADER and not self._replica.settings.solo:
             self._replica.raft.transfer_leadership(None, moment.ms)
         self._settle(moment)
+
+    def hurry(self, moment: Moment) -> None:
+        """The wall clock was put forward: every timer of the leader is due."""
+        self._leader.hurry(moment)
+
+    def reset(self, moment: Moment) -> int | None:
+        """Replaces everything by the objects of a fresh database: the index of that log entry, None where this server
+        cannot lead it through now."""
+        index = self._leader.reset(moment)
+        self._settle(moment)
+        return index
 
     def stop(self, moment: Moment) -> None:
         """Begins an orderly end: hands leadership over first. `stopped` says when it may go."""

@@ -17,7 +17,7 @@ from services.common.xmlrpc import (
 from services.oned_lite.api.introspection import MULTICALL, Introspection, multicall
 from services.oned_lite.api.method import Method
 
-from .http import Cancel, HttpAnswer, HttpRequest, Respond
+from .http import CUT, Cancel, HttpAnswer, HttpRequest, Respond
 
 Answered = Callable[[bytes], None]
 PATH = "/RPC2"
@@ -27,7 +27,8 @@ class Backend(Protocol):
     """Whoever serves one.* calls."""
 
     def call(self, method: str, arguments: list[Value], answered: Answered) -> Cancel:
-        """`answered` gets the response document, once. The result is called where nobody waits for it any more."""
+        """`answered` gets the response document, once, or nothing (b"") where the connection is to be cut. The result is
+        called where nobody waits for it any more."""
         ...
 
 
@@ -133,7 +134,7 @@ def _value(document: bytes) -> Value | Fault:
 
 
 def _xml(document: bytes) -> HttpAnswer:
-    return HttpAnswer(HTTPStatus.OK, document, "text/xml; charset=utf-8")
+    return HttpAnswer(HTTPStatus.OK, document, "text/xml; charset=utf-8") if document else CUT
 
 
 def _plain(status: HTTPStatus, message: str, allow: str = "") -> HttpAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -10,9 +11,54 @@ from services.oned_lite.node.clock import Moment
 SEED_BYTES = 32
 
 
-def moment() -> Moment:
-    return Moment(now_ms(), int(time.time()), os.urandom(SEED_BYTES))
-
-
 def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+class Clock:
+    """The wall clock, which a control endpoint may put forward. Consensus has the monotonic one, which nobody moves."""
+
+    def __init__(self) -> None:
+        self._ahead_s = 0
+        self._sleepers: set[asyncio.Event] = set()
+
+    @property
+    def ahead_s(self) -> int:
+        """How far it has been put forward."""
+        return self._ahead_s
+
+    def moment(self) -> Moment:
+        return Moment(now_ms(), int(time.time()) + self._ahead_s, os.urandom(SEED_BYTES))
+
+    def advance(self, seconds: int) -> None:
+        self._put(self._ahead_s + seconds)
+
+    def put_right(self) -> None:
+        """The true time again."""
+        self._put(0)
+
+    def _put(self, ahead_s: int) -> None:
+        self._ahead_s = ahead_s
+        for sleeper in self._sleepers:
+            sleeper.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Until that much time has passed, or the clock was put forward by as much."""
+        if seconds <= 0:
+            return
+        jumped = asyncio.Event()
+        self._sleepers.add(jumped)
+        try:
+            began_s, ahead_s = time.monotonic(), self._ahead_s
+            while True:
+                passed_s = time.monotonic() - began_s + max(0, self._ahead_s - ahead_s)
+                if passed_s >= seconds:
+                    return
+                jumped.clear()
+                try:
+                    async with asyncio.timeout(seconds - passed_s):
+                        await jumped.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._sleepers.discard(jumped)

@@ -10,11 +10,13 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.common import logs
 from services.common.settings import Address, SettingsError, read_secret
 from services.oned_lite.api.catalogue import METHODS, TABLES
 from services.oned_lite.api.configuration import default_configuration
+from services.oned_lite.drivers.port import Driver
 from services.oned_lite.drivers.registry import local_drivers
 from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.node.settings import NodeSettings
@@ -23,11 +25,15 @@ from services.oned_lite.storage.port import Storage, StorageError
 from services.oned_lite.storage.sqlite import SqliteStorage
 
 from .calls import Api
+from .clock import Clock
 from .engine import Engine, Fatal
 from .http import HttpLimits
 from .listener import HttpServer, open_socket
 from .pages import pages
 from .settings import MariadbSettings, OnedSettings
+
+if TYPE_CHECKING:
+    from .control.endpoint import ControlEndpoint
 
 log = logs.get("oned")
 DEFAULT_CREDENTIALS = "oneadmin:opennebula"
@@ -82,7 +88,10 @@ async def serve(settings: OnedSettings, stop: asyncio.Event) -> int:
 async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio.Event) -> int:
     listening = _listen("listen", settings.listen)
     peer_socket = None if settings.cluster is None else _listen("cluster.peer_listen", settings.cluster.peer_listen)
-    engine = _engine(settings, credentials, Address(settings.listen.host, listening.getsockname()[1]))
+    address = Address(settings.listen.host, listening.getsockname()[1])
+    clock = Clock()
+    control = _control(settings, clock)
+    engine = _engine(settings, credentials, address, clock, control)
     background: list[asyncio.Task[None]] = []
     trusted = True
     try:
@@ -94,9 +103,12 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
             background.append(asyncio.create_task(_links(settings, credentials, engine, peer_socket)))
         await engine.caught_up(CATCH_UP_S)
         http = HttpServer(listening, _http_limits(settings))
-        api = Api(METHODS, engine, pages(engine, _zone_servers(settings), lambda: http.connections))
+        backend = engine if control is None else control.backend(engine)
+        api = Api(METHODS, backend, pages(engine, _zone_servers(settings), lambda: http.connections))
         background.append(asyncio.create_task(http.run(api)))
-        log.info("serving", listen=f"{settings.listen.host}:{listening.getsockname()[1]}", pid=os.getpid())
+        if control is not None:
+            background.append(asyncio.create_task(control.run(engine, settings)))
+        log.info("serving", listen=str(address), pid=os.getpid())
         await running
         await http.stop(ANSWERS_GRACE_S)
     except Fatal as fatal:
@@ -136,7 +148,21 @@ def _listen(key: str, address: Address) -> socket.socket:
         raise CannotStart(f"{key}: cannot listen on {address}: {reason}; is another server running there?") from error
 
 
-def _engine(settings: OnedSettings, credentials: Credentials, address: Address) -> Engine:
+def _control(settings: OnedSettings, clock: Clock) -> ControlEndpoint | None:
+    if settings.control is None:
+        return None
+    from .control.endpoint import ControlEndpoint  # only where it is used
+
+    return ControlEndpoint(_listen("control", settings.control), clock)
+
+
+def _engine(
+    settings: OnedSettings,
+    credentials: Credentials,
+    address: Address,
+    clock: Clock,
+    control: ControlEndpoint | None,
+) -> Engine:
     datastores = settings.datastores or settings.data / "datastores"
     conf = default_configuration(datastore_location=datastores.absolute(), port=address.port)
     cluster = settings.cluster
@@ -152,7 +178,9 @@ def _engine(settings: OnedSettings, credentials: Credentials, address: Address) 
         admin=credentials.user,
         password=credentials.password,
     )
-    return Engine(node, conf, _storage(settings), local_drivers(conf, settings.data.absolute()))
+    drivers: Driver = local_drivers(conf, settings.data.absolute())
+    drivers = drivers if control is None else control.drivers(drivers)
+    return Engine(node, conf, _storage(settings), drivers, clock)
 
 
 def _zone_servers(settings: OnedSettings) -> dict[int, ZoneServer]:

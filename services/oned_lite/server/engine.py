@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from services.common import logs
 from services.common.xmlrpc import I8, FaultCode, Value, encode_fault, encode_response
-from services.oned_lite.drivers.registry import Drivers
+from services.oned_lite.drivers.port import Driver
 from services.oned_lite.lifecycle.work import WorkResult
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ErrorCode
@@ -31,7 +31,7 @@ from services.oned_lite.raft.types import BrokenInvariant
 from services.oned_lite.storage.port import Storage, StorageError
 
 from .calls import Answered
-from .clock import moment, now_ms
+from .clock import Clock, now_ms
 from .log_writer import LogWriter
 from .table_writer import TableWriter
 from .work_runner import WorkRunner
@@ -47,6 +47,7 @@ TABLES_GRACE_S = 1.0
 CLOSE_S = 1.5
 
 Event = Callable[[Node, Moment], None]
+T = TypeVar("T")
 
 
 class Fatal(Exception):
@@ -79,7 +80,9 @@ class _Client:
 class Engine:
     """`run` is the one task that touches the node."""
 
-    def __init__(self, settings: NodeSettings, conf: Configuration, storage: Storage, drivers: Drivers) -> None:
+    def __init__(
+        self, settings: NodeSettings, conf: Configuration, storage: Storage, drivers: Driver, clock: Clock
+    ) -> None:
         self._settings = settings
         self._conf = conf
         self._storage = storage
@@ -90,7 +93,8 @@ class Engine:
         self._room = asyncio.Event()
         self._progress = asyncio.Event()
         self._connected: set[int] = set()
-        self._works = WorkRunner(drivers, self._work_finished)
+        self._clock = clock
+        self._works = WorkRunner(drivers, self._work_finished, clock.sleep)
         self._writers: list[asyncio.Task[None]] = []
         self._node: Node | None = None
         self._log_writer: LogWriter | None = None
@@ -107,22 +111,22 @@ class Engine:
         self._last_request += 1
         number = self._last_request
         self._clients[number] = _Client(method, answered)
-        self._post(lambda node, now: self._request(node, number, method, arguments, now))
+        self.post(lambda node, now: self._request(node, number, method, arguments, now))
         return partial(self._drop, number)
 
     def peer_connected(self, peer: int) -> None:
         self._connected.add(peer)
-        self._post(lambda node, now: node.peer_connected(peer, now))
+        self.post(lambda node, now: node.peer_connected(peer, now))
 
     def peer_disconnected(self, peer: int) -> None:
         self._connected.discard(peer)
-        self._post(lambda node, now: node.peer_disconnected(peer, now))
+        self.post(lambda node, now: node.peer_disconnected(peer, now))
 
     async def frame_received(self, peer: int, data: bytes) -> None:
         while len(self._events) >= WAITING_FRAMES_MAX:
             self._room.clear()
             await self._room.wait()
-        self._post(lambda node, now: self._frame(node, peer, data, now))
+        self.post(lambda node, now: self._frame(node, peer, data, now))
 
     def status(self) -> NodeStatus | None:
         """None before the database is read."""
@@ -150,17 +154,36 @@ class Engine:
         """Waits until everything that was in the log at the start is applied, so that reads are not older than what this
         server has acknowledged before; not for ever, since without the others nobody knows what of it is committed."""
         last_index = self._the_node.status().last_index
+        if not await self.until(lambda status: status.serving and status.applied_index >= last_index, within_s):
+            log.warning("serving what is known so far", reason=self._the_node.status().reason or "no leader yet")
+
+    async def until(self, condition: Callable[[NodeStatus], bool], within_s: float) -> bool:
+        """Waits for the node to be in that condition; whether it came to it in time."""
         try:
             async with asyncio.timeout(within_s):
-                while not self._serves(last_index):
+                while not condition(self._the_node.status()):
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
-            log.warning("serving what is known so far", reason=self._the_node.status().reason or "no leader yet")
+            return False
+        return True
 
-    def _serves(self, index: int) -> bool:
-        status = self._the_node.status()
-        return status.serving and status.applied_index >= index
+    async def ask(self, question: Callable[[Node, Moment], T]) -> T:
+        """Has something done with the node as an event of its own, and gives its result."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def event(node: Node, now: Moment) -> None:
+            result = question(node, now)
+            if not answer.done():
+                answer.set_result(result)
+
+        self.post(event)
+        return await answer
+
+    def post(self, event: Event) -> None:
+        """Something for the node, in the order of arrival."""
+        self._events.append(event)
+        self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set and the node has handed over what it leads. Raises Fatal."""
@@ -197,17 +220,13 @@ class Engine:
         assert self._node is not None, "load() comes first"
         return self._node
 
-    def _post(self, event: Event) -> None:
-        self._events.append(event)
-        self._wake.set()
-
     def _turn(self) -> None:
         """Some events, then their effects together: many writes share one commit."""
         node = self._the_node
         self.counters.turns += 1
         for _ in range(min(len(self._events), EVENTS_PER_TURN)):
             event = self._events.popleft()
-            event(node, moment())
+            event(node, self._clock.moment())
             if node is not self._node:
                 break  # replaced; what is left is for the new one
         if len(self._events) < WAITING_FRAMES_MAX:
@@ -217,7 +236,7 @@ class Engine:
 
     async def _tick(self) -> None:
         while True:
-            self._post(lambda node, now: node.tick(now))
+            self.post(lambda node, now: node.tick(now))
             await asyncio.sleep(TICK_S)
 
     async def _stop_on(self, stop: asyncio.Event) -> None:
@@ -227,7 +246,7 @@ class Engine:
             self._stopping = True
             node.stop(now)
 
-        self._post(begin)
+        self.post(begin)
 
     def _carry_out(self, effects: Effects) -> None:
         if self.links is not None:
@@ -277,7 +296,7 @@ class Engine:
 
     def _drop(self, number: int) -> None:
         if self._clients.pop(number, None) is not None:
-            self._post(lambda node, now: node.drop_request(number))
+            self.post(lambda node, now: node.drop_request(number))
 
     def _reply(self, number: int, body: bytes) -> None:
         client = self._clients.pop(number, None)
@@ -286,7 +305,7 @@ class Engine:
             client.answered(body)
 
     def _work_finished(self, result: WorkResult) -> None:
-        self._post(lambda node, now: node.work_finished(result, now))
+        self.post(lambda node, now: node.work_finished(result, now))
 
     def _role_changed(self, role: RoleChanged) -> None:
         if role != self.role:
@@ -296,18 +315,18 @@ class Engine:
     # ------------------------------------------------------------------ the database
     def _begin(self, loaded: Loaded) -> None:
         """A node from what is on disk, and its writers."""
-        node = Node(self._settings, self._conf, loaded, moment())
+        node = Node(self._settings, self._conf, loaded, self._clock.moment())
         log_writer, table_writer = self._make_writers(node)
         self._node, self._log_writer, self._table_writer = node, log_writer, table_writer
         self._writers = [self._spawn(self._write_log(log_writer)), self._spawn(table_writer.run())]
         for peer in self._connected:
-            node.peer_connected(peer, moment())
+            node.peer_connected(peer, self._clock.moment())
 
     def _make_writers(self, node: Node) -> tuple[LogWriter, TableWriter]:
         """What they report is for their own node alone."""
 
         def post(event: Event) -> None:
-            self._post(lambda current, now: event(current, now) if current is node else None)
+            self.post(lambda current, now: event(current, now) if current is node else None)
 
         tables = TableWriter(
             self._storage, node.store, lambda index: post(lambda current, now: current.tables_written(index, now))
@@ -320,7 +339,7 @@ class Engine:
             await writer.run()
         except StorageError as error:
             problem = str(error)
-            self._post(lambda node, now: self._storage_failed(node, problem, now))
+            self.post(lambda node, now: self._storage_failed(node, problem, now))
 
     def _storage_failed(self, node: Node, problem: str, now: Moment) -> None:
         log.error("the database failed: this server neither votes nor leads until it is back", reason=problem)
@@ -340,7 +359,7 @@ class Engine:
                 self.storage_problem = str(error)
             else:
                 break
-        self._post(lambda node, now: self._replace(loaded))
+        self.post(lambda node, now: self._replace(loaded))
 
     def _replace(self, loaded: Loaded) -> None:
         log.info("the database is back", last=loaded.last_index, term=loaded.hard_state.term)
@@ -373,7 +392,7 @@ class Engine:
             def fail(node: Node, now: Moment) -> None:
                 raise Fatal(f"{type(error).__name__}: {error}") from error
 
-            self._post(fail)
+            self.post(fail)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -7,6 +7,8 @@ requests sent ahead, a sending side that is closed early. What exceeds a bound i
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,6 +54,7 @@ class HttpRequest:
     body: bytes
     keep_alive: bool
     version: str
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class HttpAnswer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+CUT = HttpAnswer(HTTPStatus.NO_CONTENT, b"")
+"""Stands for no answer at all: the connection is reset."""
 Respond = Callable[[HttpAnswer], None]
 Cancel = Callable[[], None]
 
@@ -101,6 +106,7 @@ class _Incoming:
     """A request of which not everything has arrived."""
 
     path: bytes = b""
+    content_type: bytes = b""
     expects_continue: bool = False
     head_complete: bool = False
     parts: list[bytes] = field(default_factory=list)
@@ -227,6 +233,8 @@ class HttpConnection(asyncio.Protocol):
         header = name.lower()
         if header == b"expect":
             self._incoming.expects_continue = value.lower() == b"100-continue"
+        elif header == b"content-type":
+            self._incoming.content_type = value
         elif header == b"content-length" and value.isdigit() and int(value) > self._limits.body:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body may have {self._limits.body} bytes")
 
@@ -262,6 +270,7 @@ class HttpConnection(asyncio.Protocol):
                 body=b"".join(incoming.parts),
                 keep_alive=self._parser.should_keep_alive(),
                 version=self._parser.get_http_version(),
+                content_type=_media_type(incoming.content_type),
             )
         )
 
@@ -283,6 +292,9 @@ class HttpConnection(asyncio.Protocol):
         self._current = self._cancel = None
         self._bodies.give(len(request.body))
         if self._transport.is_closing():
+            return
+        if answer is CUT:
+            self._reset()
             return
         last = not request.keep_alive or (self._input_over and not self._requests)
         self._transport.writelines(
@@ -311,6 +323,13 @@ class HttpConnection(asyncio.Protocol):
         self._expect_within(self._limits.stall_s)
         if self._transport is not None:
             self._transport.close()
+
+    def _reset(self) -> None:
+        """The client shall see a reset, not an end."""
+        if self._transport is not None:
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
 
     def _throttle(self) -> None:
         """A client that sends far ahead is not read from."""
@@ -345,6 +364,10 @@ def _path(url: bytes) -> str:
         return urlsplit(url.decode("latin-1")).path
     except ValueError:
         return ""
+
+
+def _media_type(value: bytes) -> str:
+    return value.partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def _bad_request(message: str) -> HttpAnswer:

@@ -8,14 +8,11 @@ from http import HTTPStatus
 import msgspec
 
 from services.oned_lite.model.zone import ZoneServer
-from services.oned_lite.node.node import NodeStatus
-from services.oned_lite.raft.types import Role
+from services.oned_lite.node.node import LEADING, NodeStatus
 
 from .calls import Page
 from .engine import Engine
 from .http import HttpAnswer
-
-LEADING = ("solo", Role.LEADER.value)
 
 
 def pages(engine: Engine, servers: Mapping[int, ZoneServer], connections: Callable[[], int]) -> dict[str, Page]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -102,11 +103,19 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     bodies_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it; of names, `localhost` alone is known to be such."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`data`: this server's own folder; `datastores`: the one all servers share (default: under `data`).
 
     `credentials`: a file "oneadmin:password", of the first user and, the same on all servers, for the links between
-    them. Without `cluster` the server is alone.
+    them. Without `cluster` the server is alone. `control`: where tests may reset and disturb it; off without.
     """
 
     listen: Address
@@ -117,10 +126,15 @@ class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     cluster: ClusterSettings | None = None
     raft: RaftSettings = RaftSettings()
     scheduler: bool = True
+    control: Address | None = None
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
     def __post_init__(self) -> None:
         if self.cluster is not None and self.credentials is None:
             raise ValueError("credentials: missing; the servers of a cluster know each other by them")
+        if self.control is not None and not is_loopback(self.control.host):
+            raise ValueError(
+                f"control: expected an address of this machine alone, such as 127.0.0.1:0, got {self.control}"
+            )
         _must_exist("credentials", self.credentials)

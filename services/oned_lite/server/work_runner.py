@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from services.common import logs
-from services.oned_lite.drivers.registry import Drivers
+from services.oned_lite.drivers.port import Driver
 from services.oned_lite.lifecycle.work import Work, WorkKey, WorkResult
 
 log = logs.get("drivers")
 
 
 class WorkRunner:
-    """`finished` gets every result, except of work that was stopped."""
+    """`finished` gets every result, except of work that was stopped. `sleep` is that of the daemon's clock."""
 
-    def __init__(self, drivers: Drivers, finished: Callable[[WorkResult], None]) -> None:
+    def __init__(
+        self, drivers: Driver, finished: Callable[[WorkResult], None], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
         self._drivers = drivers
         self._finished = finished
+        self._sleep = sleep
         self._running: dict[WorkKey, asyncio.Task[None]] = {}
 
     def __len__(self) -> int:
@@ -43,7 +46,7 @@ class WorkRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, work: Work) -> None:
-        await asyncio.sleep(work.delay_s)
+        await self._sleep(work.delay_s)
         try:
             result = await self._drivers.run(work)
         except Exception as error:

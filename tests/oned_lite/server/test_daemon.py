@@ -319,3 +319,27 @@ def test_help_teaches() -> None:
     assert done.returncode == 0
     for word in ("--solo", "peer_listen", "credentials", "/healthz", "mariadb"):
         assert word in done.stdout
+
+
+def test_an_ephemeral_daemon_leaves_nothing_behind(tmp_path: Path) -> None:
+    port, folder = free_port(), tmp_path / "tmp"
+    folder.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "services.oned_lite.main",
+        "--solo",
+        "--ephemeral",
+        "--listen",
+        f"127.0.0.1:{port}",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)})
+    oned = Oned(tmp_path, port)
+    oned.process = process
+    oned.ready()
+    allocate(oned, "gold")
+
+    code, _ = oned.stop()
+
+    assert code == 0
+    assert list(folder.iterdir()) == []
