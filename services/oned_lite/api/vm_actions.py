@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from services.common.template import Template, Vector
 from services.oned_lite.lifecycle import host_share, vm_auto_nics, vm_recovery, vm_requests
 from services.oned_lite.lifecycle.vm_requests import DEPLOYABLE, MIGRATABLE, REQUESTS
@@ -20,7 +18,7 @@ from .call import Call
 from .method import MethodTable
 from .shared.allocation import parsed
 from .vm_resources import need_named
-from .vm_shared import actor, authorization_for, editor, fetch, refuse_imported
+from .vm_shared import actor, authorization_for, editor, fetch, owner_as_actor, refuse_imported
 
 METHODS = MethodTable("one.vm")
 DEFAULT_DATASTORE = -1
@@ -41,9 +39,7 @@ def perform(call: Call, name: str, oid: int) -> int:
     performer = request.performer(vm)
     if performer is None:
         raise action(f'Error performing action "{name}": {_wrong_state(name, vm)}')
-    asking = actor(call)
-    if name.startswith("terminate"):
-        asking = replace(asking, uid=vm.uid, gid=vm.gid)
+    asking = owner_as_actor(call, vm) if name.startswith("terminate") else actor(call)
     try:
         performer(editor(call, vm), asking)
     except QuotaExceeded as exceeded:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.oned_lite.lifecycle.vm_editor import Actor, VmEditor
 from services.oned_lite.model.errors import action
 from services.oned_lite.model.vm import VMS, Vm, current_record
@@ -44,6 +46,11 @@ def actor(call: Call) -> Actor:
     """The caller, as history records show who asked."""
     number = int.from_bytes(call.tx.random(2), "big") % REQUEST_IDS
     return Actor(call.caller.uid, call.caller.gid, number * REQUEST_ID_STEP)
+
+
+def owner_as_actor(call: Call, vm: Vm) -> Actor:
+    """The VM's owner, whoever calls: what the history of a terminated VM tells."""
+    return replace(actor(call), uid=vm.uid, gid=vm.gid)
 
 
 def editor(call: Call, vm: Vm) -> VmEditor:

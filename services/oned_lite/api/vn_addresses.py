@@ -11,14 +11,14 @@ from services.oned_lite.model import lease
 from services.oned_lite.model.address_range import AddressRange, RangeFault
 from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.lease import HOLD
-from services.oned_lite.model.vnet import LEASING, Vnet
+from services.oned_lite.model.vnet import LEASING, VNETS, Vnet
 from services.oned_lite.policy import quotas
 from services.oned_lite.policy.authorization import Right
 
 from .call import Call
 from .method import MethodTable
 from .shared.allocation import parsed
-from .vn import RESTRICTED, VNETS
+from .vn import RESTRICTED
 
 METHODS = MethodTable("one.vn")
 

@@ -44,9 +44,9 @@ def reserve(call: Call, oid: int, text: str) -> int:
     if into is None and not template.get("NAME"):
         raise action("NAME for reservation has to be set")
     charge = lease_charge(oid, size)
-    quotas.check(call.tx, into or call.caller, [charge], caller_uid=call.caller.uid)
     row = into or _new(call, parent, template.get("NAME"))
     try:
+        quotas.check(call.tx, row, [charge], caller_uid=call.caller.uid)
         row = _cut(call, parent, row, template, ar_id, size)
     except ApiError as error:
         error.keeps_changes = into is None  # the id that the reservation would have had is gone

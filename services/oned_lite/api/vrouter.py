@@ -20,10 +20,9 @@ from . import shared
 from .call import Call
 from .method import MethodTable
 from .shared.allocation import new_permissions, parsed
-from .shared.locking import LEVEL_USE, LEVELS
 from .shared.register import register, register_pool
 from .vm_resources import need_named
-from .vm_shared import actor, editor
+from .vm_shared import editor, owner_as_actor
 from .vn import HOLDER_KINDS
 
 METHODS = MethodTable("one.vrouter")
@@ -32,7 +31,7 @@ NIC = "NIC"
 CHMOD_FAULT = -500
 
 HOLDER_KINDS[ObjectType.VROUTER] = VROUTERS
-register(METHODS, VROUTERS, "info", "rename", "unlock")
+register(METHODS, VROUTERS, "info", "rename", "lock", "unlock")
 register_pool(POOL_METHODS, VROUTERS)
 
 
@@ -88,10 +87,10 @@ def _terminate(call: Call, vm_id: int) -> None:
     """At once, whatever the machine is doing."""
     vm = VMS.get(call.tx, vm_id)
     perform = vm_requests.REQUESTS["terminate-hard"].performer(vm) or vm_requests.delete
-    perform(editor(call, vm), actor(call))
+    perform(editor(call, vm), owner_as_actor(call, vm))
 
 
-# ---------------------------------------------------------------------- owner, permissions, lock
+# ---------------------------------------------------------------------- owner, permissions
 @METHODS.add("chown")
 def chown(call: Call, oid: int, uid: int, gid: int) -> int:
     """The router's machines go along."""
@@ -131,9 +130,3 @@ def chmod(
     for vm_id in VROUTERS.get(call.tx, oid).vm_ids:
         shared.chmod(call, VMS, vm_id, bits)
     return oid
-
-
-@METHODS.add("lock")
-def lock(call: Call, oid: int, level: int, test: bool = False) -> int:
-    """Every level is stored as the first."""
-    return shared.lock(call, VROUTERS, oid, LEVEL_USE if level in LEVELS else level, test)

@@ -70,7 +70,8 @@ def _machine_template(row: VRouter, source: VmTemplate, extra: Template) -> Temp
 
 
 def _made(call: Call, template: Template, count: int, name: str) -> list[int]:
-    """Ids of the new machines, all on hold until all are there. Where one cannot be made, those before it are done with, and their ids are gone."""
+    """Ids of the new machines, all on hold until all are there. Where one cannot be made, those before it are done with,
+    and their ids are gone."""
     made: list[int] = []
     for number in range(count):
         before = call.tx.savepoint()

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from msgspec.structs import replace
 
-from services.common.template import Template
+from services.common.template import Template, Vector
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.vnet import MANAGED, VNETS, Vnet, VnetState
 from services.oned_lite.state import Reader, Transaction
@@ -74,8 +74,8 @@ def bridge_type_of(conf: Configuration, mad: str) -> str:
 def check_mandatory(template: Template) -> None:
     """What a network's driver cannot do without. Raises VnetFault."""
     mad = template.get("VN_MAD")
-    vlan = template.get("VLAN_ID") or template.get_bool("AUTOMATIC_VLAN_ID", False)
-    outer = template.get("OUTER_VLAN_ID") or template.get_bool("AUTOMATIC_OUTER_VLAN_ID", False)
+    vlan = bool(template.get("VLAN_ID")) or template.get_bool("AUTOMATIC_VLAN_ID", False)
+    outer = bool(template.get("OUTER_VLAN_ID")) or template.get_bool("AUTOMATIC_OUTER_VLAN_ID", False)
     rules = (
         (NEEDS_PHYDEV, template.get("PHYDEV"), "PHYDEV"),
         (NEEDS_BRIDGE, template.get("BRIDGE"), "BRIDGE"),
@@ -99,15 +99,18 @@ def _with_vlans(reader: Reader, conf: Configuration, row: Vnet) -> Vnet:
 
 
 def _first_vxlan(conf: Configuration) -> int:
-    ids = conf.template.vector("VXLAN_IDS")
-    return 2 if ids is None else ids.get_int("START", 2)
+    return _start(conf, "VXLAN_IDS")
+
+
+def _start(conf: Configuration, name: str) -> int:
+    start: int = (conf.template.vector(name) or Vector()).get_int("START", 2)
+    return start
 
 
 def _free_vlan(reader: Reader, conf: Configuration, oid: int) -> int:
     """The first free id from START + id on, around the whole set once. Raises VnetFault."""
-    ids = conf.template.vector("VLAN_IDS")
-    start = 2 if ids is None else ids.get_int("START", 2)
-    reserved = _reserved("" if ids is None else ids.get("RESERVED"))
+    start = _start(conf, "VLAN_IDS")
+    reserved = _reserved((conf.template.vector("VLAN_IDS") or Vector()).get("RESERVED"))
     hint = start + oid % (VLAN_MAX - start)
     for vlan_id in (*range(hint, VLAN_MAX + 1), *range(start, hint)):
         if vlan_id not in reserved and not reader.find(VNETS.table, "vlan", str(vlan_id)):

@@ -125,7 +125,7 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def cut(self, ar_id: int, index: int, size: int) -> AddressRange:
         """The range of a reservation: `size` addresses from `index` on."""
         first = self.addresses(index)
-        own = {key: first[key] for key in ("MAC", "IP", "IP6") if key in first}
+        own: dict[str, str] = {key: first[key] for key in ("MAC", "IP", "IP6") if key in first}
         own |= {"AR_ID": str(ar_id), "SIZE": str(size), "PARENT_NETWORK_AR_ID": str(self.ar_id)}
         return AddressRange(ar_id=ar_id, attributes=self.attributes.merged(own))
 
