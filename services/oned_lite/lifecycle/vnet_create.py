@@ -6,6 +6,7 @@ The functions raise `VnetFault` with oned's sentence; the caller knows which cal
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -103,8 +104,7 @@ def _first_vxlan(conf: Configuration) -> int:
 
 
 def _start(conf: Configuration, name: str) -> int:
-    start: int = (conf.template.vector(name) or Vector()).get_int("START", 2)
-    return start
+    return (conf.template.vector(name) or Vector()).get_int("START", 2)
 
 
 def _free_vlan(reader: Reader, conf: Configuration, oid: int) -> int:
@@ -112,7 +112,7 @@ def _free_vlan(reader: Reader, conf: Configuration, oid: int) -> int:
     start = _start(conf, "VLAN_IDS")
     reserved = _reserved((conf.template.vector("VLAN_IDS") or Vector()).get("RESERVED"))
     hint = start + oid % (VLAN_MAX - start)
-    for vlan_id in (*range(hint, VLAN_MAX + 1), *range(start, hint)):
+    for vlan_id in chain(range(hint, VLAN_MAX + 1), range(start, hint)):
         if vlan_id not in reserved and not reader.find(VNETS.table, "vlan", str(vlan_id)):
             return vlan_id
     raise VnetFault("Cannot automatically assign VLAN_ID to network.")
