@@ -128,7 +128,7 @@ class Node:
         """Time has passed; every 10 to 20 ms is often enough."""
         self._replica.raft.tick(moment.ms)
         self._settle(moment)
-        if self._leader.ready:
+        if self._leader.ready and self._stopping_ms is None:
             self._leader.run_timers(moment)
         self._forwarding.tick(moment.ms)
         self._serve_held(moment)
@@ -159,6 +159,9 @@ class Node:
         self._settle(moment)
 
     def work_finished(self, result: WorkResult, moment: Moment) -> None:
+        """A driver's answer. One that comes while this server stops is left to who leads next: it asks again."""
+        if self._stopping_ms is not None:
+            return
         self._leader.work_finished(result, moment)
         self._settle(moment)
 
@@ -191,8 +194,11 @@ class Node:
     def stopped(self, now_ms: int) -> bool:
         if self._stopping_ms is None:
             return False
-        leads = self._replica.raft.role is Role.LEADER and not self._replica.settings.solo
+        raft, solo = self._replica.raft, self._replica.settings.solo
+        leads = raft.role is Role.LEADER and not solo
         busy = self._leader.waiting + len(self._forwarding)
+        if solo:
+            busy += raft.last_index - self._replica.store.applied_index  # nobody else will apply it meanwhile
         return now_ms >= self._stopping_ms + HAND_OVER_MS or (not leads and not busy)
 
     def take(self) -> Effects:
