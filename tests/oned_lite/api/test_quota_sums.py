@@ -15,8 +15,10 @@ from tests.oned_lite.local import LocalOned
 ADMIN = "oneadmin:opennebula"
 OWNERS = {2: "ann:annpw", 3: "bob:bobpw"}
 STEPS = 120
+NETWORK = "NAME=lan\nVN_MAD=dummy\nBRIDGE=br0\nAR=[TYPE=IP4,IP=10.0.0.1,SIZE=200]"
 RUNNING = {"1", "2", "3", "10", "11"}
 DONE = "6"
+MAKING = {"one.vm.allocate", "one.image.allocate", "one.image.clone", "one.vn.reserve"}
 
 
 class World:
@@ -32,6 +34,8 @@ class World:
         self.made("one.datastore.allocate", ADMIN, "NAME=sys\nTYPE=SYSTEM_DS\nTM_MAD=dummy", 0)
         self.images = self.made("one.datastore.allocate", ADMIN, "NAME=img\nDS_MAD=dummy\nTM_MAD=dummy", 0)
         self.host = self.made("one.host.allocate", ADMIN, "h1", "dummy", "dummy", 0)
+        self.net = self.made("one.vn.allocate", ADMIN, NETWORK, -1)
+        self.made("one.vn.chmod", ADMIN, self.net, 1, 1, 1, 1, 1, 0, 1, 0, 0)
         self.oned.settle()
 
     def made(self, method: str, session: str, *arguments: Value) -> int:
@@ -51,7 +55,9 @@ class World:
         dice = self.dice
         vm, image = self.some("one.vmpool.info", -1), self.some("one.imagepool.info")
         size = dice.randint(1, 90)
-        disk = dice.choice(["", f"DISK=[TYPE=fs,SIZE={size}]", f"DISK=[IMAGE_ID={image}]"])
+        net = self.some("one.vnpool.info")
+        nic = f"NIC=[NETWORK_ID={net}]"
+        disk = dice.choice(["", nic, f"{nic}\n{nic}", f"DISK=[TYPE=fs,SIZE={size}]", f"DISK=[IMAGE_ID={image}]"])
         capacity = f"CPU={dice.choice(['0.5', '1', '1.3'])}\nMEMORY={dice.randint(1, 256)}"
         owner = dice.choice([*OWNERS.values(), ADMIN])
         calls: list[tuple[str, list[Value]]] = [
@@ -62,6 +68,10 @@ class World:
             ("one.vm.resize", [vm, capacity, False]),
             ("one.vm.attach", [vm, disk or "DISK=[TYPE=swap,SIZE=5]"]),
             ("one.vm.detach", [vm, 0]),
+            ("one.vm.attachnic", [vm, nic]),
+            ("one.vm.detachnic", [vm, 0]),
+            *[("one.vn.reserve", [self.net, f"NAME=r{dice.random()}\nSIZE={dice.randint(1, 4)}"])] * 2,
+            ("one.vn.delete", [net if net != self.net else -1]),
             ("one.vm.diskresize", [vm, 0, str(size + 40)]),
             ("one.vm.disksnapshotcreate", [vm, 0, "snap"]),
             ("one.vm.disksaveas", [vm, 0, f"saved{dice.random()}", "", -1]),
@@ -75,8 +85,7 @@ class World:
             ("one.user.quota", [2, f"VM=[VMS={dice.randint(1, 6)},RUNNING_CPU=3]"]),
         ]
         method, arguments = dice.choice(calls)
-        makes_something = method in ("one.vm.allocate", "one.image.allocate", "one.image.clone")
-        self.oned.call(method, owner if makes_something or dice.random() < 0.2 else ADMIN, *arguments)
+        self.oned.call(method, owner if method in MAKING or dice.random() < 0.2 else ADMIN, *arguments)
         if dice.random() < 0.8:
             self.oned.settle()
         return method, arguments
@@ -86,7 +95,7 @@ def counted(world: World, kind: str, oid: int) -> dict[str, float]:
     """What one user's or group's quotas say is used; nothing is left out."""
     tree = world.tree(f"one.{kind}.info", oid)
     found: dict[str, float] = {}
-    for container in ("VM_QUOTA/VM", "DATASTORE_QUOTA/DATASTORE", "IMAGE_QUOTA/IMAGE"):
+    for container in ("VM_QUOTA/VM", "DATASTORE_QUOTA/DATASTORE", "IMAGE_QUOTA/IMAGE", "NETWORK_QUOTA/NETWORK"):
         for line in tree.findall(container):
             name = f"{line.findtext('ID', '')} "
             for cell in line:
@@ -107,6 +116,11 @@ def said(world: World, tag: str, oid: int) -> dict[str, float]:
             snapshots = sum(int(one.text or 0) for one in image.findall("SNAPSHOTS/SNAPSHOT/SIZE"))
             sums[f"{line} IMAGES"] += 1
             sums[f"{line} SIZE"] += int(image.findtext("SIZE", "0")) + snapshots
+    for net in world.tree("one.vnpool.info", -2, -1, -1):
+        parent = net.findtext("PARENT_NETWORK_ID")
+        if parent and net.findtext(tag) == str(oid):
+            reserved = sum(int(one.text or 0) for one in net.findall("AR_POOL/AR/SIZE"))
+            sums[f"NETWORK_QUOTA/NETWORK {parent} LEASES"] += reserved
     return {name: pytest.approx(value, abs=0.006) for name, value in sums.items() if value}
 
 
@@ -116,6 +130,8 @@ def add_vm(sums: Counter[str], vm: ET.Element) -> None:
     for prefix in prefixes:
         for metric, value in (("VMS", 1), ("CPU", cpu), ("MEMORY", memory)):
             sums[f"VM_QUOTA/VM  {prefix}{metric}"] += value  # type: ignore[assignment]
+    for nic in vm.findall("TEMPLATE/NIC"):
+        sums[f"NETWORK_QUOTA/NETWORK {nic.findtext('NETWORK_ID')} LEASES"] += 1
     for disk in vm.findall("TEMPLATE/DISK"):
         image = disk.findtext("IMAGE_ID")
         size = int(disk.findtext("SIZE", "0"))
