@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.common.xmlrpc import encode_call
 from services.oned_lite.model.errors import ApiError, internal
@@ -13,6 +13,8 @@ from .replica import Replica
 from .requests import Pending
 
 CATCH_UP_MS = 1000
+FORMER_LEADER_MS = 500
+"""How long a leader that was replaced still has to tell what became of the requests that it was handed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +72,29 @@ class Forwarding:
         """The link to a server we asked is gone. Gives out the requests that may be repeated elsewhere (they only read);
         what became of the others is unknown, and their clients are told so."""
         lost = [number for number, sent in self._sent.items() if sent.leader == peer]
-        for number in lost:
+        return self._given_up(lost, "the leader's connection was lost")
+
+    def leader_changed(self, leader: int, now_ms: int) -> None:
+        """Whoever led before may hang, with its links open: nobody shall wait for it as long as for a leader."""
+        soon_ms = now_ms + FORMER_LEADER_MS
+        for number, sent in self._sent.items():
+            if sent.leader != leader and sent.deadline_ms > soon_ms:
+                self._sent[number] = replace(sent, deadline_ms=soon_ms)
+
+    def tick(self, now_ms: int) -> Iterator[Pending]:
+        """Time has passed. Gives out what `link_lost` does."""
+        self._release(lambda one: one.deadline_ms <= now_ms)
+        late = [number for number, sent in self._sent.items() if sent.deadline_ms <= now_ms]
+        return self._given_up(late, "the leader gave no answer in time")
+
+    def _given_up(self, numbers: list[int], reason: str) -> Iterator[Pending]:
+        for number in numbers:
             pending = self._sent.pop(number).pending
             method = self._replica.methods.get(pending.method)
             if method is not None and method.reads:
                 yield pending
             else:
-                self._replica.refuse(pending, _unknown("the leader's connection was lost"))
-
-    def tick(self, now_ms: int) -> None:
-        late = [number for number, sent in self._sent.items() if sent.deadline_ms <= now_ms]
-        for number in late:
-            self._replica.refuse(self._sent.pop(number).pending, _unknown("the leader gave no answer in time"))
-        self._release(lambda one: one.deadline_ms <= now_ms)
+                self._replica.refuse(pending, _unknown(reason))
 
     def _release(self, free: Callable[[_Answered], bool]) -> None:
         if not self._answered:

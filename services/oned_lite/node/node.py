@@ -130,7 +130,7 @@ class Node:
         self._settle(moment)
         if self._leader.ready and self._stopping_ms is None:
             self._leader.run_timers(moment)
-        self._forwarding.tick(moment.ms)
+        self._held.extend(self._forwarding.tick(moment.ms))
         self._serve_held(moment)
         self._settle(moment)
 
@@ -266,9 +266,9 @@ class Node:
         except Fault:
             self._replica.send(sender, frames.Refused(number))
             return
-        self._route(
-            Pending(Client(number, sender), method, arguments, moment.ms + self._replica.settings.hold_ms), moment
-        )
+        # Reads too: one that is handed on is linearizable, and our tables may be older than what others have acknowledged.
+        deadline_ms = moment.ms + self._replica.settings.hold_ms
+        self._route(Pending(Client(number, sender), method, arguments, deadline_ms, linearizable=True), moment)
 
     def _serve_held(self, moment: Moment) -> None:
         """Tries every waiting request again; those that must still wait queue up anew."""
@@ -333,6 +333,8 @@ class Node:
     def _role_changed(self, change: RoleChange, moment: Moment) -> None:
         if self._leader.ready and change.role is not Role.LEADER:
             self._held.extend(computed.pending for computed in self._leader.end())
+        if change.leader_id is not None:
+            self._forwarding.leader_changed(change.leader_id, moment.ms)
         self._replica.effects.roles.append(RoleChanged(change.role.value, change.term, change.leader_id))
         self._serve_held(moment)
 

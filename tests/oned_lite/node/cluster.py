@@ -101,10 +101,13 @@ class Cluster:
         return [number for number, node in enumerate(self.nodes) if node is not None]
 
     # ------------------------------------------------------------------ use
-    def send(self, number: int, method: str, *arguments: Value, session: str = ADMIN) -> tuple[int, int]:
+    def send(
+        self, number: int, method: str, *arguments: Value, session: str = ADMIN, linearizable: bool = False
+    ) -> tuple[int, int]:
         """Hands a request to a node; the answer turns up in `answers` under what this returns."""
         self._requests += 1
-        self._node(number).request(self._requests, method, [session, *arguments], self.moment())
+        parameters = [session, *arguments]
+        self._node(number).request(self._requests, method, parameters, self.moment(), linearizable=linearizable)
         self._drain()
         return number, self._requests
 

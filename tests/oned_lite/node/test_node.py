@@ -68,6 +68,27 @@ def test_an_isolated_leader_never_answers_a_linearizable_read_from_stale_state()
     assert cluster.answers[key][0] is False  # type: ignore[index]
 
 
+def test_a_linearizable_read_handed_to_a_leader_without_majority_is_not_answered_from_its_tables() -> None:
+    cluster = Cluster(5)
+    leader = cluster.elect()
+    assert cluster.call(leader, "one.template.allocate", "NAME = t")[0] is True
+    follower, *others = [(leader + offset) % 5 for offset in range(1, 5)]
+    for other in others:
+        cluster.cut |= {(leader, other), (other, leader), (follower, other), (other, follower)}
+    key = cluster.send(follower, "one.template.info", 0, linearizable=True)
+    cluster.run(5000)
+    assert cluster.answers[key][0] is False  # type: ignore[index]
+
+
+def test_writers_do_not_wait_for_a_leader_that_hangs_longer_than_for_a_new_one() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    follower = (leader + 1) % 3
+    cluster.isolate(leader)
+    answer = cluster.call(follower, "one.template.allocate", "NAME = t", within_ms=4000)
+    assert "Cannot tell the outcome" in answer[1]
+
+
 def test_a_killed_server_comes_back_and_catches_up() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()
