@@ -117,9 +117,16 @@ def solo(folder: Path, *arguments: str) -> Oned:
 
 
 class OnedZone:
-    """`size` servers that replicate. `databases` gives server number → database settings (default SQLite)."""
+    """`size` servers that replicate. `databases` gives server number → database settings (default SQLite); `raft` are
+    settings of consensus that differ from the defaults."""
 
-    def __init__(self, folder: Path, size: int = 3, databases: Callable[[int], dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 3,
+        databases: Callable[[int], dict[str, Any]] | None = None,
+        raft: dict[str, Any] | None = None,
+    ) -> None:
         credentials = folder / "credentials"
         credentials.write_text(SESSION + "\n")
         credentials.chmod(0o600)
@@ -142,6 +149,7 @@ class OnedZone:
                 "credentials": str(credentials),
                 "database": {"kind": "sqlite"} if databases is None else databases(number),
                 "cluster": {"server_id": number, "peer_listen": f"127.0.0.1:{peer}", "servers": members},
+                "raft": raft or {},
             }
             path = folder / f"server{number}.yaml"
             path.write_text(yaml.safe_dump(settings))
