@@ -22,7 +22,17 @@ _WRONG_TYPE = {
 
 
 FOR_ADMINS = frozenset({"decrypt"})
-"""Parameters that oned does not even look at when anybody else calls."""
+"""Parameters that oned reads last, and does not even look at when anybody else calls."""
+
+
+def read_late(value: object) -> bool:
+    """A parameter of `FOR_ADMINS`, whose type nobody has checked yet: what else is wrong with a call is told first.
+
+    Raises ParameterFault.
+    """
+    if not isinstance(value, bool):
+        raise ParameterFault(_WRONG_TYPE[bool])
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,8 @@ class Method:
             if not is_admin and parameter.name in FOR_ADMINS:
                 bound.append(parameter.default)
             elif position < len(arguments):
-                bound.append(_checked(parameter, arguments[position]))
+                late = parameter.name in FOR_ADMINS
+                bound.append(arguments[position] if late else _checked(parameter, arguments[position]))
             elif parameter.optional:
                 bound.append(parameter.default)
             else:

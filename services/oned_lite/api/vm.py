@@ -14,7 +14,7 @@ from services.oned_lite.policy.vm_operations import right_for
 
 from . import shared
 from .call import Call
-from .method import MethodTable
+from .method import MethodTable, read_late
 from .shared.register import register
 from .shared.update import MERGE, REPLACE, new_template
 from .vm_shared import fetch
@@ -29,7 +29,7 @@ register(METHODS, VMS, "chmod", "lock", "unlock")
 def info(call: Call, oid: int, decrypt: bool = False) -> str:
     """`decrypt` shows administrators encrypted attributes in plain text; from others it is ignored."""
     vm = call.fetch(VMS, oid, Right.USE, ignore_lock=True)
-    if decrypt and call.caller.is_admin:
+    if read_late(decrypt) and call.caller.is_admin:
         plain = (secrets.opened(call.tx, call.conf, VMS.encrypted, one) for one in (vm.template, vm.user_template))
         vm = replace(vm, template=next(plain), user_template=next(plain))
     return VMS.info_xml(call.tx, vm)

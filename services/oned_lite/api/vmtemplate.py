@@ -18,7 +18,7 @@ from services.oned_lite.policy.restricted import first_restricted
 from . import shared, template_images
 from .call import Call
 from .image import begin_delete
-from .method import MethodTable
+from .method import MethodTable, read_late
 from .shared.allocation import check_new_name, new_name_fault, new_permissions, parsed
 from .shared.register import register, register_pool
 
@@ -71,7 +71,7 @@ def info(call: Call, oid: int, extended: bool = False, decrypt: bool = False) ->
     authorization.check()
     if extended:
         row = msgspec.structs.replace(row, template=template_images.extended(call, row.template))
-    if decrypt and call.caller.is_admin:
+    if read_late(decrypt) and call.caller.is_admin:
         plain = secrets.opened(call.tx, call.conf, TEMPLATES.encrypted, row.template)
         row = msgspec.structs.replace(row, template=plain)
     return TEMPLATES.info_xml(call.tx, row)

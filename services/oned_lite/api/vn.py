@@ -23,7 +23,7 @@ from services.oned_lite.state import Reader
 
 from . import shared
 from .call import Call
-from .method import MethodTable
+from .method import MethodTable, read_late
 from .shared.allocation import MISSING, check_new_name, new_permissions, parsed, required
 from .shared.register import register
 
@@ -39,7 +39,10 @@ register(METHODS, VNETS, "rename", "chmod", "lock", "unlock")
 # ---------------------------------------------------------------------- new networks
 @METHODS.add("allocate")
 def allocate(call: Call, text: str, cluster_id: int = MISSING) -> int:
-    """A network in LOCK_CREATE: its driver makes it READY. Cluster -1 is the default one."""
+    """Allocates a new virtual network
+
+    It is in LOCK_CREATE until its driver makes it READY. Cluster -1 is the default one.
+    """
     template = parsed(text)
     cluster = CLUSTERS.get(call.tx, DEFAULT_CLUSTER if required(cluster_id) == NO_CLUSTER else cluster_id)
     call.authorize().create(ObjectType.NET).need(Right.ADMIN, CLUSTERS, cluster).check()
@@ -88,6 +91,7 @@ def refused(sentence: str, row: Vnet) -> ApiError:
 def info(call: Call, oid: int, decrypt: bool = False) -> str:
     """Who may not manage the network sees only the leases of what he may use."""
     row = call.fetch(VNETS, oid, Right.USE, ignore_lock=True)
+    read_late(decrypt)
     if allowed(call.tx, call.caller, Right.MANAGE, VNETS, row):
         return render_info(call.tx, row)
     held = {one.holder for each in row.ranges for one in lease.of_range(call.tx, oid, each.ar_id)}

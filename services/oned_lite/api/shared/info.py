@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from services.oned_lite.api.call import Call
+from services.oned_lite.api.method import read_late
 from services.oned_lite.model.errors import bad_request
 from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.objects import Kind, PoolObject
@@ -24,7 +25,7 @@ GROUP_FILTER, MINE_FILTER, ALL_FILTER, MINE_GROUP_FILTER = -4, -3, -2, -1
 def info(call: Call, kind: Kind[R], oid: int, decrypt: bool = False) -> str:
     """The object's XML. `decrypt` shows administrators encrypted attributes in plain text; from others it is ignored."""
     row = call.fetch(kind, oid, Right.USE, ignore_lock=True)
-    if decrypt and kind.encrypted and call.caller.is_admin:
+    if read_late(decrypt) and kind.encrypted and call.caller.is_admin:
         plain = secrets.opened(call.tx, call.conf, kind.encrypted, row.template)
         row = msgspec.structs.replace(row, template=plain)
     return kind.info_xml(call.tx, row)
