@@ -1,0 +1,100 @@
+"""What was seen in one run. Analysis works on this alone, so it can be done again later."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from deploy.lab.compare.faults import Change
+from deploy.lab.compare.plan import Run
+
+
+class Outcome(Enum):
+    """How a request ended, as the user saw it."""
+
+    OK = "ok"
+    STALLED = "stalled"
+    """The right answer, but later than the plan's `stall_s`."""
+    ERROR = "error"
+    """A status that is no success, or a broken connection."""
+    GAVE_UP = "gave up"
+    """No answer within the plan's `patience_s`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; times in seconds after the start of the run, latency from when it was *due*.
+
+    `server` is who made the answer ("" where nobody did); `status` is 0 without one.
+    """
+
+    due_s: float
+    sent_s: float
+    latency_s: float
+    method: str
+    status: int
+    server: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Eviction:
+    """The balancer keeps traffic away from a server (`out`), or takes it back, from `at_s` on."""
+
+    at_s: float
+    server: str
+    out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One run. `changes` carry the times when they had come true, from the start of the run."""
+
+    run: Run
+    seconds: float
+    requests: tuple[Request, ...]
+    evictions: tuple[Eviction, ...]
+    changes: tuple[Change, ...]
+    probes: int
+
+
+def outcome(status: int, latency_s: float, stall_s: float) -> Outcome:
+    """Judges an answer; status 0 stands for a broken connection."""
+    if not 200 <= status < 400:
+        return Outcome.ERROR
+    return Outcome.STALLED if latency_s > stall_s else Outcome.OK
+
+
+def write_requests(path: Path, histories: Iterable[History]) -> None:
+    """Every request of every run, one row each."""
+    rows = (
+        (h.run.arrangement, h.run.fault, h.run.repetition, f"{r.due_s:.4f}", f"{r.sent_s:.4f}", f"{r.latency_s:.4f}",
+         r.method, r.status, r.server, r.outcome.value)
+        for h in histories for r in h.requests
+    )  # fmt: skip
+    heads = "arrangement fault repetition due_s sent_s latency_s method status server outcome".split()
+    write_rows(path, heads, rows)
+
+
+def write_events(path: Path, histories: Iterable[History]) -> None:
+    """Every change of a server's condition and every step of a balancer, one row each."""
+    rows = (
+        (h.run.arrangement, h.run.fault, h.run.repetition, f"{at:.3f}", server, what)
+        for h in histories
+        for at, server, what in sorted(
+            [(c.at_s, c.server, c.condition.value) for c in h.changes]
+            + [(e.at_s, e.server, "taken out" if e.out else "taken back") for e in h.evictions]
+        )
+    )
+    write_rows(path, ["arrangement", "fault", "repetition", "at_s", "server", "event"], rows)
+
+
+def write_rows(path: Path, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A CSV file."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(heads)
+        writer.writerows(rows)
