@@ -17,7 +17,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import new_name_fault, new_permissions, parsed
+from .shared.allocation import insert_refused, new_name_fault, new_permissions, parsed
 from .shared.register import register, register_pool
 from .shared.scheduling import Parent, register_scheduling
 from .vm_backup import backupcancel
@@ -52,6 +52,7 @@ def allocate(call: Call, text: str) -> int:
     fault = new_name_fault(call, BACKUPJOBS, template.get("NAME"))
     if fault is not None:
         raise internal(fault.replace(" BACKUPJOB ", " BACKUP JOB "))
+    before = call.tx.savepoint()
     row = BackupJob(
         oid=call.next_oid(BACKUPJOBS),
         name=template.get("NAME"),
@@ -66,7 +67,8 @@ def allocate(call: Call, text: str) -> int:
     try:
         set_members(call.tx, None, row)
     except JobFault as fault:
-        raise internal(str(fault)) from None
+        call.tx.roll_back(before)
+        raise insert_refused(call, BACKUPJOBS, internal(str(fault))) from None
     return call.tx.put(BACKUPJOBS.table, row).oid
 
 

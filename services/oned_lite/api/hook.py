@@ -20,7 +20,7 @@ from services.oned_lite.state.table import scan
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import parsed
+from .shared.allocation import insert_refused, parsed
 from .shared.register import register, register_pool
 
 METHODS = MethodTable("one.hook")
@@ -60,7 +60,7 @@ def allocate(call: Call, text: str) -> int:
     try:
         kind, template = completed(template, call_allowed)
     except HookFault as fault:
-        raise internal(str(fault)) from None
+        raise insert_refused(call, HOOKS, internal(str(fault))) from None
     return call.tx.put(HOOKS.table, Hook(oid=call.next_oid(HOOKS), name=name, type=kind, template=template)).oid
 
 

@@ -15,7 +15,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import MISSING, new_name_fault, new_permissions, parsed, required
+from .shared.allocation import MISSING, insert_refused, new_name_fault, new_permissions, parsed, required
 from .shared.register import register, register_pool
 
 METHODS = MethodTable("one.marketapp")
@@ -42,7 +42,7 @@ def allocate(call: Call, text: str, market_id: int = MISSING) -> int:
     if market is None:
         raise internal("Cannot find associated MARKETPLACE")
     if template.get_int("ORIGIN_ID") is None:
-        raise internal("Missing ORIGIN_ID for the MARKETPLACEAPP")
+        raise insert_refused(call, APPS, internal("Missing ORIGIN_ID for the MARKETPLACEAPP"))
     app = _new(call, market, template)
     try:
         return begin_import(call.tx, app).oid

@@ -70,7 +70,9 @@ def _vm(call: Call, authorization: Authorization, row: VmTemplate, extra: Templa
         return vm_allocate.create(call, authorization, template, hold=hold)
     except ApiError as error:
         if error.code is ErrorCode.INTERNAL:
-            raise cannot_allocate(TEMPLATES.title, error.message) from None
+            refused = cannot_allocate(TEMPLATES.title, error.message)
+            refused.keeps_changes = error.keeps_changes
+            raise refused from None
         raise
 
 

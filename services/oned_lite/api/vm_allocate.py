@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.common.template import Template
 from services.oned_lite.lifecycle import vm_build, vm_quota
+from services.oned_lite.model.errors import ApiError
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.vm import VMS
 from services.oned_lite.policy import quotas
@@ -11,7 +12,7 @@ from services.oned_lite.policy.authorization import Authorization
 
 from .call import Call
 from .method import MethodTable
-from .shared.allocation import new_permissions, parsed
+from .shared.allocation import insert_refused, new_permissions, parsed
 from .vm_resources import deny_restricted, need_named
 
 METHODS = MethodTable("one.vm")
@@ -34,6 +35,20 @@ def create(call: Call, authorization: Authorization, template: Template, *, hold
     caller = call.caller
     owner = vm_build.Owner(caller.uid, caller.gid, caller.name, caller.gname, new_permissions(call))
     vm_quota.check_new(call.tx, owner, template, caller.uid)
-    vm = vm_build.build(call.tx, call.conf, owner, template, call.next_oid(VMS), hold=hold)
+    before = call.tx.savepoint()
+    oid = call.next_oid(VMS)
+    try:
+        vm_build.build(call.tx, call.conf, owner, template, oid, hold=hold)
+    except ApiError as error:
+        if error.keeps_changes:  # the VM is there all the same
+            _charge(call, oid)
+            raise
+        call.tx.roll_back(before)
+        raise insert_refused(call, VMS, error) from None
+    _charge(call, oid)
+    return oid
+
+
+def _charge(call: Call, oid: int) -> None:
+    vm = VMS.get(call.tx, oid)
     quotas.check_and_add(call.tx, vm, vm_quota.charges(vm))
-    return vm.oid

@@ -7,8 +7,8 @@ from typing import Any
 from services.common.template import Template, TemplateError, parse
 from services.oned_lite.api.call import Call
 from services.oned_lite.model.configuration import Configuration
-from services.oned_lite.model.errors import ParameterFault, internal
-from services.oned_lite.model.objects import Kind, Permissions
+from services.oned_lite.model.errors import ApiError, ParameterFault, internal
+from services.oned_lite.model.objects import COUNTERS, Kind, Permissions
 from services.oned_lite.policy.names import name_fault, taken_by
 
 ADMIN_BASE, USER_BASE, CLOSED_BASE = 0o777, 0o666, 0o660
@@ -44,6 +44,15 @@ def check_new_name(call: Call, kind: Kind[Any], name: str) -> str:
     if fault is not None:
         raise internal(fault)
     return name
+
+
+def insert_refused(call: Call, kind: Kind[Any], error: ApiError) -> ApiError:
+    """The error, for a new object that was refused only while it was being stored. As in oned, nothing remembers it,
+    except that the very first object of a pool takes its id with it. The caller has rolled back what it wrote."""
+    if call.tx.get(COUNTERS, kind.table.name) is None:
+        call.next_oid(kind)
+        error.keeps_changes = True
+    return error
 
 
 def new_permissions(call: Call) -> Permissions:
