@@ -213,7 +213,9 @@ class Node:
             self._read(pending, moment)
             return
         raft = self._replica.raft
-        if self._leader.ready:
+        if self._leader.ready and raft.handing_over and self._room_to_hold():
+            self._held.append(pending)  # for the next leader, or for us if it comes to nothing
+        elif self._leader.ready:
             self._leader.serve(pending, moment)
             self._settle(moment)
         elif pending.client.peer is not None and raft.role is not Role.LEADER:
@@ -244,7 +246,10 @@ class Node:
         """Worth waiting only while a majority is in reach: without one no leader will come."""
         if now_ms >= pending.deadline_ms or self._stopping_ms is not None:
             return False
-        return self._majority_in_reach() and len(self._held) < self._replica.settings.requests_max
+        return self._majority_in_reach() and self._room_to_hold()
+
+    def _room_to_hold(self) -> bool:
+        return len(self._held) < self._replica.settings.requests_max
 
     def _majority_in_reach(self) -> bool:
         voters = self._replica.raft.configuration.voters

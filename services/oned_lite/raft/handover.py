@@ -17,8 +17,12 @@ class Handover:
         self._deadline_ms = 0
         self._asked = False
 
+    @property
+    def under_way(self) -> bool:
+        return self._target is not None
+
     def check_open(self) -> None:
-        if self._target is not None:
+        if self.under_way:
             raise Busy(f"leadership is being handed over to server {self._target}")
 
     def begin(self, target: int | None) -> bool:

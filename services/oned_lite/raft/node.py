@@ -127,6 +127,12 @@ class RaftNode:
         """
         return self._lead_or_refuse(now_ms).handover.begin(target)
 
+    @property
+    def handing_over(self) -> bool:
+        """Whether this server leads, but only until another one does: proposals are refused meanwhile."""
+        leadership = self._core.leadership
+        return leadership is not None and leadership.handover.under_way
+
     def persisted(self, ticket: int, now_ms: int) -> None:
         """Everything asked for by outputs up to `ticket` is durable."""
         self._advance(now_ms)

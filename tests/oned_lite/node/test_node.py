@@ -80,6 +80,17 @@ def test_a_linearizable_read_handed_to_a_leader_without_majority_is_not_answered
     assert cluster.answers[key][0] is False  # type: ignore[index]
 
 
+def test_writes_made_while_leadership_is_handed_over_wait_for_what_comes_of_it() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.cut = {(leader, other) for other in range(3)}
+    cluster.nodes[leader].hand_over(cluster.moment())  # type: ignore[union-attr]
+    key = cluster.send(leader, "one.template.allocate", "NAME = t")
+    cluster.heal()
+    assert cluster.run(3000, until=lambda: key in cluster.answers)
+    assert cluster.answers[key] == [True, 0, 0]
+
+
 def test_writers_do_not_wait_for_a_leader_that_hangs_longer_than_for_a_new_one() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()
