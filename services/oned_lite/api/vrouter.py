@@ -113,9 +113,10 @@ def chmod(
     other_u: int,
     other_m: int,
     other_a: int,
+    recursive: bool = False,
 ) -> int:
-    """The router's machines go along. Of a router that is not there oned answers twice, which the XML-RPC library turns
-    into a fault."""
+    """The router's machines go along, whatever `recursive` says. Of a router that is not there oned answers twice, which
+    the XML-RPC library turns into a fault."""
     bits: Sequence[int] = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
     try:
         shared.chmod(call, VROUTERS, oid, bits)
