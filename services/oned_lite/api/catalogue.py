@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.oned_lite.lifecycle import backupjob_runs, host_recovery, scheduler
+from services.oned_lite.lifecycle import backupjob_runs, host_recovery, scheduler, vm_updates
 from services.oned_lite.lifecycle import datastore as datastore_life
 from services.oned_lite.lifecycle import hook as hook_life
 from services.oned_lite.lifecycle import host as host_life
@@ -216,4 +216,5 @@ TIMERS: tuple[Timer, ...] = (
     market_life.TIMER,
     scheduled_runs.TIMER,
     scheduler.TIMER,
+    vm_updates.TIMER,
 )

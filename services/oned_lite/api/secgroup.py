@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from services.common.template import Template
-from services.oned_lite.lifecycle.secgroup import commit as bring
+from services.oned_lite.lifecycle.secgroup import commit as queue
 from services.oned_lite.model import vm_uses
 from services.oned_lite.model.errors import action, internal
 from services.oned_lite.model.errors import allocate as cannot_allocate
@@ -69,7 +69,7 @@ def clone(call: Call, oid: int, name: str, recursive: bool = False) -> int:
 def update(call: Call, oid: int, text: str, append: int = 0) -> int:
     """The new rules go to all VMs that use the group."""
     shared.update(call, SECGROUPS, oid, text, append, finish=_finish_update)
-    bring(call.tx, call.conf, SECGROUPS.get(call.tx, oid), everybody=True)
+    queue(call.tx, SECGROUPS.get(call.tx, oid), everybody=True)
     return oid
 
 
@@ -84,7 +84,7 @@ def _finish_update(_call: Call, row: SecurityGroup, template: Template) -> Secur
 def commit(call: Call, oid: int, recover: bool) -> int:
     """Gives the rules to all VMs that use the group; with `recover` to those that did not get them."""
     row = call.fetch(SECGROUPS, oid, Right.MANAGE)
-    bring(call.tx, call.conf, row, everybody=not recover)
+    queue(call.tx, row, everybody=not recover)
     return oid
 
 

@@ -1,7 +1,7 @@
 """Bringing the rules of a security group to the VMs that use it.
 
-Their templates get the new rules at once. The hypervisors of running VMs are told one after the other: until then a VM
-is in UPDATING_VMS, and in ERROR_VMS where its hypervisor would not listen.
+A VM is in OUTDATED_VMS until its template has the new rules (`vm_updates` sees to that, a few at a time), then in
+UPDATING_VMS while its hypervisor is told, if it runs, and in ERROR_VMS where that would not listen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from services.oned_lite.model import vm_uses
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.secgroup import SECGROUPS, SecurityGroup
-from services.oned_lite.model.vm import VMS, current_record
+from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState
 from services.oned_lite.model.vm_uses import UseState
 from services.oned_lite.state import Reader, Transaction
@@ -24,24 +24,31 @@ from .vm_editor import VmEditor
 from .work import Duty, Step, Work, WorkKey, WorkResult
 
 UPDATE = "update_sg"
-AT_A_TIME = 8
 DEADLINE_S = 60.0
 UNFINISHED = frozenset({UseState.OUTDATED, UseState.UPDATING, UseState.ERROR})
 
 
-def commit(tx: Transaction, conf: Configuration, row: SecurityGroup, *, everybody: bool) -> None:
-    """Gives the rules to all VMs that use the group, or to those that have not got them yet."""
-    telling = False
-    for use in vm_uses.of_object(tx, ObjectType.SECGROUP, row.oid):
-        vm = tx.get(VMS.table, use.vm_id)
-        if vm is None or not (everybody or use.state in UNFINISHED):
-            continue
-        VmEditor(tx, vm, conf).set_template(with_rules(tx, vm.template))
-        running = vm.in_lcm(LcmState.RUNNING, LcmState.UNKNOWN)
-        telling = telling or running
-        _enter(tx, row.oid, vm.oid, UseState.UPDATING if running else UseState.UPDATED)
-    if telling:
-        tx.put(SECGROUPS.table, replace(row, telling=True, step=row.step + 1))
+def commit(tx: Transaction, row: SecurityGroup, *, everybody: bool) -> None:
+    """Has the rules brought to all VMs that use the group, or to those that have not got them yet."""
+    uses = vm_uses.of_object(tx, ObjectType.SECGROUP, row.oid)
+    outdated = [use for use in uses if everybody or use.state in UNFINISHED]
+    for use in outdated:
+        _enter(tx, row.oid, use.vm_id, UseState.OUTDATED)
+    if outdated:
+        tx.put(SECGROUPS.table, replace(row, step=row.step + 1))
+
+
+def bring(tx: Transaction, conf: Configuration, oid: int, vm: Vm) -> None:
+    """Gives the rules to one VM that is outdated."""
+    row = tx.get(SECGROUPS.table, oid)
+    if row is None:
+        vm_uses.leave(tx, ObjectType.SECGROUP, oid, vm.oid)
+        return
+    VmEditor(tx, vm, conf).set_template(with_rules(tx, vm.template))
+    running = vm.in_lcm(LcmState.RUNNING, LcmState.UNKNOWN)
+    _enter(tx, oid, vm.oid, UseState.UPDATING if running else UseState.UPDATED)
+    if running and not row.telling:
+        tx.put(SECGROUPS.table, replace(row, telling=True))
 
 
 def _enter(tx: Transaction, oid: int, vm_id: int, state: UseState) -> None:
@@ -50,13 +57,13 @@ def _enter(tx: Transaction, oid: int, vm_id: int, state: UseState) -> None:
 
 # ---------------------------------------------------------------------- duty
 def required(reader: Reader, row: SecurityGroup, _conf: Configuration) -> Sequence[Work]:
-    """A few VMs at a time."""
-    return [_work(reader, row, vm_id) for vm_id in _updating(reader, row)[:AT_A_TIME]]
+    return [_work(reader, row, vm_id) for vm_id in _updating(reader, row)]
 
 
 def _updating(reader: Reader, row: SecurityGroup) -> list[int]:
-    uses = vm_uses.of_object(reader, ObjectType.SECGROUP, row.oid)
-    return [use.vm_id for use in uses if use.state is UseState.UPDATING]
+    """A few at a time: see `vm_updates`."""
+    uses = vm_uses.in_state(reader, UseState.UPDATING)
+    return [use.vm_id for use in uses if (use.type, use.oid) == (ObjectType.SECGROUP, row.oid)]
 
 
 def _work(reader: Reader, row: SecurityGroup, vm_id: int) -> Work:

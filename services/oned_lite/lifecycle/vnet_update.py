@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from services.common.template import Template, Vector
 from services.oned_lite.model import vm_uses
 from services.oned_lite.model.configuration import Configuration
@@ -33,44 +35,76 @@ DAEMON = Actor(uid=0, gid=0, request_id=0)
 
 
 def network_changed(tx: Transaction, conf: Configuration, before: Vnet, after: Vnet) -> None:
-    """Brings the NICs of all VMs on the network up to date; `after` is stored already."""
-    for use in vm_uses.of_object(tx, ObjectType.NET, after.oid):
-        vm = tx.get(VMS.table, use.vm_id)
-        if vm is not None:
-            _bring_up(tx, conf, vm, before, after)
+    """Has the NICs of all VMs on the network brought up to date; `after` is stored already."""
+    old = _old(conf, before, after)
+    uses = vm_uses.of_object(tx, ObjectType.NET, after.oid)
+    if not old or not uses:
+        return
+    for use in uses:
+        if use.state is UseState.OUTDATED:  # of an earlier change: first things first
+            _bring_up(tx, conf, tx.get(VMS.table, use.vm_id), before)
+        vm_uses.enter(tx, ObjectType.NET, after.oid, use.vm_id, UseState.OUTDATED)
+    leases.save(tx, replace(after, old=old))
 
 
-def _bring_up(tx: Transaction, conf: Configuration, vm: Vm, before: Vnet, after: Vnet) -> None:
-    template, old = _followed(conf, vm.template, before, after)
+def _old(conf: Configuration, before: Vnet, after: Vnet) -> tuple[tuple[int, Vector], ...]:
+    """What NICs were told before and are told otherwise now, by range."""
+    found = []
+    for one in after.ranges:
+        was, now = (_said(conf, row, one.ar_id) for row in (before, after))
+        changed = Vector.of({name: value for name, value in was.items() if value != now[name]})
+        if changed:
+            found.append((one.ar_id, changed))
+    return tuple(found)
+
+
+def bring(tx: Transaction, conf: Configuration, oid: int, vm: Vm) -> None:
+    """Brings one VM that is outdated up to date."""
+    row = tx.get(VNETS.table, oid)
+    if row is None:
+        vm_uses.leave(tx, ObjectType.NET, oid, vm.oid)
+    else:
+        _bring_up(tx, conf, vm, row)
+
+
+def _bring_up(tx: Transaction, conf: Configuration, vm: Vm | None, row: Vnet) -> None:
+    if vm is None:
+        return
+    vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid)
+    template, old = _followed(conf, vm.template, row)
     if not old:
         return
     remembered = Vector.of(old).merged(vm.template.vector(REMEMBERED) or Vector())
     e = VmEditor(tx, vm, conf)
     e.set_template(template.with_set(REMEMBERED, remembered))
     if vm.in_lcm(LcmState.RUNNING):
-        vm_uses.enter(tx, ObjectType.NET, after.oid, vm.oid, UseState.UPDATING)
-        vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, DAEMON, NETWORK_ID=after.oid)
+        _tell(e, row.oid)
 
 
-def _followed(conf: Configuration, template: Template, before: Vnet, after: Vnet) -> tuple[Template, dict[str, str]]:
+def _tell(e: VmEditor, oid: int) -> None:
+    vm_uses.enter(e.tx, ObjectType.NET, oid, e.vm.oid, UseState.UPDATING)
+    vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, DAEMON, NETWORK_ID=oid)
+
+
+def _followed(conf: Configuration, template: Template, row: Vnet) -> tuple[Template, dict[str, str]]:
     """The VM's template with its NICs following the network, and the old values of what has changed there."""
     old: dict[str, str] = {}
     for name in NIC_NAMES:
-        nics = [_follow(conf, nic, before, after, old) for nic in template.vectors(name)]
+        nics = [_follow(conf, nic, row, old) for nic in template.vectors(name)]
         template = template.with_set(name, *nics) if nics else template
     return template, old
 
 
-def _follow(conf: Configuration, nic: Vector, before: Vnet, after: Vnet, old: dict[str, str]) -> Vector:
-    if nic.get_int("NETWORK_ID") != after.oid:
+def _follow(conf: Configuration, nic: Vector, row: Vnet, old: dict[str, str]) -> Vector:
+    ar_id = nic.get_int("AR_ID", -1)
+    was = next((changed for one, changed in row.old if one == ar_id), None)
+    if was is None or nic.get_int("NETWORK_ID") != row.oid:
         return nic
-    was, now = (_said(conf, row, nic.get_int("AR_ID", -1)) for row in (before, after))
-    for name, value in now.items():
-        if was[name] == value:
-            continue
-        old[name] = was[name]
-        if nic.get(name) == was[name]:
-            nic = nic.with_set(name, value) if value else nic.without(name)
+    now = _said(conf, row, ar_id)
+    for name, value in was:
+        old[name] = value
+        if nic.get(name) == value:
+            nic = nic.with_set(name, now[name]) if now[name] else nic.without(name)
     return nic
 
 
@@ -118,9 +152,7 @@ def retry(tx: Transaction, conf: Configuration, row: Vnet) -> None:
         if use.state is not UseState.ERROR or vm is None:
             continue
         if vm.in_lcm(LcmState.RUNNING):
-            vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid, UseState.UPDATING)
-            e = VmEditor(tx, vm, conf)
-            vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, DAEMON, NETWORK_ID=row.oid)
+            _tell(VmEditor(tx, vm, conf), row.oid)
         else:
             vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 _MAC = re.compile(r"(?:[0-9a-fA-F]{1,2}:){5}[0-9a-fA-F]{1,2}")
@@ -11,6 +12,7 @@ LOW_64 = (1 << 64) - 1
 LINK_LOCAL_PREFIX = 0xFE80 << 48
 
 
+@lru_cache(maxsize=4096)
 def parse_mac(text: str) -> int | None:
     """48 bits; None for anything but six hexadecimal bytes."""
     return int("".join(part.zfill(2) for part in text.split(":")), 16) if _MAC.fullmatch(text) else None
@@ -26,6 +28,7 @@ def mac_after(mac: int, offset: int) -> int:
     return (mac & ~LOW_32) | ((mac + offset) & LOW_32)
 
 
+@lru_cache(maxsize=4096)
 def parse_ip4(text: str) -> int | None:
     try:
         return int(IPv4Address(text))
@@ -37,6 +40,7 @@ def ip4_text(ip4: int) -> str:
     return str(IPv4Address(ip4 & LOW_32))
 
 
+@lru_cache(maxsize=4096)
 def parse_ip6(text: str) -> int | None:
     try:
         return None if "%" in text else int(IPv6Address(text))

@@ -36,14 +36,27 @@ def _by_object(row: VmUse) -> tuple[Hashable, ...]:
     return ((row.type, row.oid),)
 
 
+def _by_state(row: VmUse) -> tuple[Hashable, ...]:
+    """Only where something is to be done: most VMs are up to date."""
+    return (row.state,) if row.state in (UseState.OUTDATED, UseState.UPDATING) else ()
+
+
 VM_USES: Table[VmUse] = Table(
-    "vm_uses", VmUse, key=lambda row: (row.type, row.oid, row.vm_id), indexes={"object": _by_object}
+    "vm_uses",
+    VmUse,
+    key=lambda row: (row.type, row.oid, row.vm_id),
+    indexes={"object": _by_object, "state": _by_state},
 )
 
 
 def of_object(reader: Reader, kind: ObjectType, oid: int) -> list[VmUse]:
     """In the order of the VMs' ids."""
     return rows(reader, VM_USES, "object", (int(kind), oid))
+
+
+def in_state(reader: Reader, state: UseState) -> list[VmUse]:
+    """All that are OUTDATED or UPDATING."""
+    return rows(reader, VM_USES, "state", state)
 
 
 def enter(tx: Transaction, kind: ObjectType, oid: int, vm_id: int, state: UseState = UseState.UPDATED) -> None:

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from msgspec.structs import replace
 
-from services.common.template import Template
+from services.common.template import Template, Vector
 from services.oned_lite.state import Reader
 
 from . import lease, vm_uses
@@ -41,6 +41,7 @@ MANAGED = ("VN_MAD", "BRIDGE", "BRIDGE_TYPE", "PHYDEV", "VLAN_ID", "OUTER_VLAN_I
 class Vnet(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     """`parent_id` is the network that a reservation belongs to. `next_ar_id` counts ranges ever added.
 
+    `old` is what NICs with addresses of each range were told before the last change: outdated VMs still have it.
     `forgotten_leases` are those of ranges removed by force: lists count them until the network is next saved. `step`
     grows with every change of state.
     """
@@ -60,6 +61,7 @@ class Vnet(PoolObject, frozen=True, kw_only=True, omit_defaults=True):
     ranges: tuple[AddressRange, ...] = ()
     next_ar_id: int = 0
     forgotten_leases: int = 0
+    old: tuple[tuple[int, Vector], ...] = ()
     step: int = 0
 
     @property
