@@ -68,7 +68,8 @@ def finished(step: Step, work: Work, result: WorkResult) -> None:
 
 
 def created(tx: Transaction, conf: Configuration, row: Vnet) -> Vnet:
-    """The driver has made the network: its ranges are added; the first wrong one ends that with an error."""
+    """The driver has made the network: its ranges, as far as they are not there yet, are added; the first wrong one ends
+    that with an error."""
     wanted = row.template.vectors("AR")
     row = replace(row, template=with_managed(row, row.template.without("AR")))
     for vector in wanted:
@@ -125,14 +126,8 @@ def recover(tx: Transaction, conf: Configuration, row: Vnet, how: str) -> None:
     elif how == "retry":
         leases.save(tx, row.in_state(VnetState.READY))
         vnet_update.retry(tx, conf, row)
-    elif row.state is VnetState.LOCK_CREATE:
-        leases.save(tx, created(tx, conf, row))
     else:
-        leases.save(tx, replace(row, template=_without_error(row.template)).in_state(VnetState.READY))
-
-
-def _without_error(template: Template) -> Template:
-    return template.without("ERROR")
+        leases.save(tx, created(tx, conf, replace(row, template=row.template.without("ERROR"))))
 
 
 DUTY = Duty(VNETS.table, required, finished)
