@@ -7,8 +7,6 @@ is already there (or already gone) is good.
 from __future__ import annotations
 
 import hashlib
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -71,6 +69,9 @@ def copy_in(work: Work, cancelled: Event) -> Values:
 
 
 def _download(url: str, target: Path, work: Work, cancelled: Event) -> None:
+    import urllib.error  # takes its time to import, and few images come from the web
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_S) as answer:
             write_whole(target, _work_name(work), lambda file: copy_stream(answer, file, cancelled))

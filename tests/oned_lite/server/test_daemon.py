@@ -343,3 +343,29 @@ def test_an_ephemeral_daemon_leaves_nothing_behind(tmp_path: Path) -> None:
 
     assert code == 0
     assert list(folder.iterdir()) == []
+
+
+def test_alone_it_is_small(oned: Oned) -> None:
+    assert oned.process is not None
+    status = Path(f"/proc/{oned.process.pid}/status").read_text()
+    rss_kb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    assert rss_kb < 80 * 1024
+
+
+def test_nothing_is_imported_that_a_daemon_alone_has_no_use_for() -> None:
+    """Each of these takes a good part of the half second in which it is to be ready."""
+    script = "import sys, services.oned_lite.main, services.oned_lite.server.daemon; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(result.stdout.split())
+    needless = {
+        "aiohttp",
+        "aiomysql",
+        "babel",
+        "http.client",
+        "jinja2",
+        "prometheus_client",
+        "pymysql",
+        "urllib.request",
+    }
+    assert not loaded & needless
+    assert "services.oned_lite.server.control.endpoint" not in loaded

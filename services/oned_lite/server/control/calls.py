@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -11,7 +12,9 @@ from services.common.xmlrpc import Fault, Value, decode_response
 from services.oned_lite.api.method import Method
 
 CALLS_MAX = 10_000
-TEXT_MAX = 64 << 10
+TEXT_MAX = 8 << 10
+ITEMS_MAX = 100
+"""Of an array or a struct among the arguments."""
 READ_ANSWER_MAX = 4096
 """Longer answers are no errors: they need not be read to know."""
 HIDDEN = "****"
@@ -89,8 +92,8 @@ def _plain(value: Value) -> Value:
         case str():
             return value[:TEXT_MAX]
         case list():
-            return [_plain(one) for one in value]
+            return [_plain(one) for one in value[:ITEMS_MAX]]
         case dict():
-            return {key: _plain(one) for key, one in value.items()}
+            return {key: _plain(one) for key, one in islice(value.items(), ITEMS_MAX)}
         case _:
             return value
