@@ -31,6 +31,7 @@ examples:
   onelite resume frontend2
   onelite logs oned1 -f
   onelite down                            stops everything; the data stays
+  onelite compare --quick                 which health checks spare users most, in less than three minutes
 """
 
 
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_named(commands, "resume", _resume, "let frozen ones go on (SIGCONT)")
     _add_named(commands, "start", _start, "start them and wait until they are ready")
     _add_named(commands, "stop", _stop, "ask them to end (SIGTERM) and wait until they have")
+    _add_compare(commands)
     return parser
 
 
@@ -122,6 +124,14 @@ def _add_up(commands: Subcommands) -> None:
         help="everything on 127.0.0.1 instead: the balancer on FIRST, frontend N on FIRST + 10 N and the two above "
         "(default where the system has only 127.0.0.1: 8080)",
     )
+
+
+def _add_compare(commands: Subcommands) -> None:
+    from deploy.lab.compare.command import add_options
+
+    compare = commands.add_parser("compare", help="an experiment: passive and active health checks under the same faults")
+    add_options(compare)
+    compare.set_defaults(command=_compare)
 
 
 def _say(line: str) -> None:
@@ -220,6 +230,12 @@ def _stop(arguments: argparse.Namespace) -> int:
     with supervisor.exclusively():
         asyncio.run(supervisor.stop(wanted))
     return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from deploy.lab.compare.command import compare
+
+    return compare(arguments, _say)
 
 
 if __name__ == "__main__":

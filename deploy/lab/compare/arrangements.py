@@ -1,4 +1,4 @@
-"""Settings of each balancer for the same three servers: the same method, patience and knobs. Pure, but for finding programs.
+"""Each balancer's settings for the same three servers: same method, patience and knobs. Pure, but for finding programs.
 
 All use least connections, HTTP/1.1 with kept connections, retries after errors and timeouts that cost the user nothing, and
 none logs requests. `active` switches passive accounting off (`max_fails 0`). HAProxy retries failed connections elsewhere
@@ -62,8 +62,8 @@ def arrange(name: str, checks: Checks, servers: Mapping[str, Address], place: Pl
     match name:
         case "nginx":
             program = _program("nginx") or "nginx"
-            argv = (program, "-c", str(place.settings), "-p", str(place.folder), "-e", "stderr")
-            return Arrangement(place.settings, nginx(checks, servers, place), argv)
+            where = ("-c", str(place.settings), "-p", str(place.folder), "-e", "stderr")
+            return Arrangement(place.settings, nginx(checks, servers, place), (program, *where))
         case "haproxy":
             program = _program("haproxy") or "haproxy"
             return Arrangement(

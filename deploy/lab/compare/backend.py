@@ -187,7 +187,6 @@ async def serve(name: str, address: str, control: Path, service_s: float) -> Non
         await writer.drain()
         writer.close()
 
-    control.unlink(missing_ok=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with await asyncio.start_unix_server(obey, str(control)):

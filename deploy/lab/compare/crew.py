@@ -30,7 +30,7 @@ async def end(process: ProcessId, signum: signal.Signals) -> None:
     """Ends a process of ours, frozen or not, and waits until it has let go of its ports."""
     processes.send(process, signum)
     processes.send(process, signal.SIGCONT)
-    while processes.condition(process) is not processes.Condition.ENDED:
+    while processes.condition(process) is not processes.Condition.ENDED:  # noqa: ASYNC110 (it cannot tell us)
         await asyncio.sleep(POLL_S)
     processes.exit_of(process)
 
@@ -82,7 +82,7 @@ class Server:
         self._process = processes.spawn((sys.executable, "-m", "deploy.lab.compare.backend", *words), self._log)
         try:
             async with asyncio.timeout(READY_WITHIN_S):
-                while not await self._answers(self._process):
+                while not await self._answers(self._process):  # noqa: ASYNC110 (it cannot tell us)
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise LabError(f"{self.name} of the comparison did not start; its log: {self._log}") from None

@@ -13,7 +13,7 @@ from deploy.lab import processes
 from deploy.lab.compare import arrangements, load, watch
 from deploy.lab.compare.arrangements import Place
 from deploy.lab.compare.crew import POLL_S, READY_WITHIN_S, Crew, end, free_address
-from deploy.lab.compare.faults import FAULTS, Change, Script
+from deploy.lab.compare.faults import FAULTS, Change, Condition, Script
 from deploy.lab.compare.history import History
 from deploy.lab.compare.plan import Plan, Run
 from deploy.lab.compare.schedule import arrivals
@@ -58,12 +58,14 @@ async def one_run(plan: Plan, run: Run, crew: Crew, folder: Path) -> History:
 
 
 async def _break(script: Script, lead_s: float, crew: Crew, clock: Callable[[], float]) -> list[Change]:
-    """The changes with the times, from the start of the run, when they had come true."""
+    """The changes with their times from the start of the run: a fault from when it began, a cure when it was done."""
     done = []
     for change in script:
         await asyncio.sleep(max(0.0, lead_s + change.at_s - clock()))
+        began_s = clock()
         await crew.servers[change.server].become(change.condition)
-        done.append(Change(clock(), change.server, change.condition))
+        at_s = clock() if change.condition is Condition.WELL else began_s
+        done.append(Change(at_s, change.server, change.condition))
     return done
 
 

@@ -24,6 +24,9 @@ class Outcome(Enum):
     """No answer within the plan's `patience_s`."""
 
 
+REQUEST_HEADS = ("due_s", "sent_s", "latency_s", "method", "status", "server", "outcome")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request; times in seconds after the start of the run, latency from when it was *due*.
@@ -51,7 +54,7 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One run. `changes` carry the times when they had come true, from the start of the run."""
+    """One run. `changes` carry times from the start of the run: of a fault its beginning, of a cure its end."""
 
     run: Run
     seconds: float
@@ -75,8 +78,7 @@ def write_requests(path: Path, histories: Iterable[History]) -> None:
          r.method, r.status, r.server, r.outcome.value)
         for h in histories for r in h.requests
     )  # fmt: skip
-    heads = "arrangement fault repetition due_s sent_s latency_s method status server outcome".split()
-    write_rows(path, heads, rows)
+    write_rows(path, ("arrangement", "fault", "repetition", *REQUEST_HEADS), rows)
 
 
 def write_events(path: Path, histories: Iterable[History]) -> None:

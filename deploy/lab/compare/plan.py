@@ -73,5 +73,7 @@ QUICK_FAULTS = ("kill", "pause", "errors", "overload")
 QUICK_CHECKS = Checks(
     fail_timeout_s=2, interval_s=0.5, probe_timeout_s=0.4, connect_timeout_s=0.5, read_timeout_s=1.5
 )
-QUICK_LEAD_S, QUICK_FAULT_S, QUICK_AFTER_S = 1.5, 2.5, 2.7
+QUICK_LEAD_S, QUICK_FAULT_S, QUICK_AFTER_S = 1.2, 2.6, 3.4
 """Twenty runs of seven seconds and what starting the proxies takes: less than three minutes."""
+
+QUICK_PATIENCE_S = 4.0
