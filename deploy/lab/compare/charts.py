@@ -87,9 +87,9 @@ def harm_bars(by_fault: Mapping[str, Sequence[Summary]], words: Words) -> str:
 
 
 def nice_top(value: float) -> float:
-    """A round number that is not less: 4, 8, 20, 40, 80, 200, ..."""
+    """A round number that is not less: 4, 8, 10, 20, 40, 80, 100, ..."""
     step = 10.0 ** math.floor(math.log10(max(value, 1)))
-    return next(step * factor for factor in (1, 2, 4, 8, 20) if step * factor >= max(value, 4))
+    return next(step * factor for factor in (1, 2, 4, 8, 10) if step * factor >= max(value, 4))
 
 
 def _harm_bar(summary: Summary, x: float, thick: float, base: float, scale: float, words: Words) -> str:

@@ -24,7 +24,7 @@ class Checks:
     interval_s: float = 1.0
     fails: int = 2
     passes: int = 1
-    probe_timeout_s: float = 1.0
+    probe_timeout_s: float = 0.5
     connect_timeout_s: float = 1.0
     read_timeout_s: float = 5.0
 
