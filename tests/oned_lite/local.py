@@ -26,6 +26,7 @@ from services.oned_lite.api.bootstrap import bootstrap
 from services.oned_lite.api.call import ClusterStatus
 from services.oned_lite.api.catalogue import DUTIES, METHODS, TABLES, TIMERS
 from services.oned_lite.api.configuration import default_configuration
+from services.oned_lite.drivers.port import Driver
 from services.oned_lite.drivers.registry import local_drivers
 from services.oned_lite.lifecycle.hook_events import observe_changes
 from services.oned_lite.lifecycle.work import Step, Work, required_work
@@ -45,7 +46,7 @@ class LocalOned:
     def __init__(self, folder: pathlib.Path, *, scheduler: bool = False) -> None:
         self.conf = default_configuration(datastore_location=folder / "datastores", port=2633)
         self.store = Store(TABLES)
-        self.drivers = local_drivers(self.conf, folder)
+        self.drivers: Driver = local_drivers(self.conf, folder)
         self.timers = [timer for timer in TIMERS if scheduler or timer.name != "scheduler"]
         self.sessions = Sessions()
         self.ahead_s = 0.0

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from services.common.template import Template, Vector
+from services.common.template import Vector
+from services.oned_lite.model import lease
 from services.oned_lite.model.address_range import RangeFault, new_range
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.quota import NETWORK_QUOTA
@@ -95,7 +96,10 @@ def begin_delete(tx: Transaction, row: Vnet) -> None:
 
 
 def forget(tx: Transaction, row: Vnet) -> None:
+    """With whatever leases it still has: nobody could give them back later."""
     _return_addresses(tx, row)
+    for one in row.ranges:
+        lease.free_all(tx, row.oid, one.ar_id)
     remove(tx, VNETS, row.oid)
 
 
