@@ -61,9 +61,10 @@ class Control:
         """role, serving, server_id, leader_id, term, applied, ahead_s."""
         return dict(self._ask("GET", "/status"))
 
-    def reset(self) -> dict[str, Any]:
-        """Back to a fresh database: no scripts, no faults, no calls, the true time."""
-        return dict(self._ask("POST", "/reset", {}))
+    def reset(self, *, files: bool | None = None) -> dict[str, Any]:
+        """Back to a fresh database: no scripts, no faults, no calls, the true time. `files`: remove those of images and VMs
+        too (None: where the daemon shares its datastores with no other)."""
+        return dict(self._ask("POST", "/reset", {"files": files}))
 
     def advance(self, seconds: int) -> None:
         """Puts the clock forward; what is due by then happens at once."""

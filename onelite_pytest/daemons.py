@@ -65,6 +65,10 @@ class Oned:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Comes back when it serves. Raises DaemonError."""
         self.launch()
@@ -199,7 +203,7 @@ class OnedCluster:
     def _reset(self) -> int:
         """Index of the entry with the fresh database, 0 where leadership has just moved: then all must be asked anew."""
         try:
-            reset = [server.control.reset() for server in self.servers]
+            reset = [server.control.reset(files=True) for server in self.servers]
         except ControlError:
             return 0
         return max(one["applied"] if one["database"] else 0 for one in reset)

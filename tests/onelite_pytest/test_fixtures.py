@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,20 @@ def test_a_reset_stops_driver_work_and_puts_the_clock_right(oned: Oned) -> None:
     assert oned.control.status()["ahead_s"] == 0
     oid = deployed(oned)
     until(lambda: lcm_state(oned, oid) == RUNNING)
+
+
+def test_a_reset_removes_files_of_images(oned: Oned) -> None:
+    def file() -> Path:
+        return Path(oned.call("one.image.info", 0).partition("<SOURCE><![CDATA[")[2].partition("]")[0])
+
+    until(lambda: "<FREE_MB>0<" not in oned.call("one.datastore.info", 1))
+    oned.call("one.image.allocate", "NAME = disk\nTYPE = DATABLOCK\nSIZE = 1", 1)
+    until(lambda: file().is_absolute() and file().exists())
+    kept = file()
+
+    oned.control.reset()
+
+    assert not kept.exists()
 
 
 def test_calls_received_show_who_and_what_without_secrets(oned: Oned) -> None:

@@ -22,6 +22,12 @@ from .faults import FaultRule
 T = TypeVar("T")
 
 
+class Reset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether the files of images and VMs go too."""
+
+    files: bool | None = None
+
+
 class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far the clock is put forward."""
 
@@ -32,7 +38,8 @@ Action = Callable[[bytes], Awaitable[object]]
 
 HELP = {
     "GET /status": "role, term, leader and clock of this server",
-    "POST /reset": "a fresh database; no scripts, no faults, no calls, the true time",
+    "POST /reset": "a fresh database; no scripts, no faults, no calls, the true time; "
+    '{"files": true} removes the files in a shared folder of datastores too',
     "GET /clock": "how many seconds the clock is ahead",
     "POST /clock": '{"advance_s": 3600}',
     "GET /drivers": "the rules for driver work",
@@ -58,7 +65,7 @@ class ControlApplication:
         self._actions: dict[str, Action] = {
             "GET /": _answers(lambda: HELP),
             "GET /status": _answers(bench.status),
-            "POST /reset": lambda _body: bench.reset(),
+            "POST /reset": lambda body: bench.reset(files=_decoded(body, Reset).files),
             "GET /clock": _answers(lambda: {"ahead_s": bench.clock.ahead_s}),
             "POST /clock": self._advance,
             "GET /drivers": _answers(lambda: bench.script.rules),

@@ -25,14 +25,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`files` is a folder of datastores that nobody else uses, emptied along with the database; None: left alone."""
+    """`datastores` is the folder of all datastores, emptied along with the database where this server owns it."""
 
     engine: Engine
     clock: Clock
     script: Script
     faults: Faults
     calls: CallLog
-    files: Path | None
+    datastores: Path
+    owns_datastores: bool
 
     def status(self) -> dict[str, object]:
         status = self.engine.status()
@@ -48,9 +49,10 @@ class Bench:
             }
         return report
 
-    async def reset(self) -> dict[str, object]:
+    async def reset(self, *, files: bool | None = None) -> dict[str, object]:
         """Back to the objects of a fresh database. One log entry: the other servers of a cluster follow. Where another
-        server leads, only what is this server's own is put back. Raises Refused."""
+        server leads, only what is this server's own is put back. `files`: remove those of images and VMs too (None: where
+        the folder is this server's own). Raises Refused."""
         self.script.clear()
         self.faults.clear()
         self.clock.put_right()
@@ -60,17 +62,14 @@ class Bench:
             index = await self.engine.ask(lambda node, now: node.reset(now))
             if index is None or not await self.engine.until(lambda one: one.applied_index >= index, DEADLINE_S):
                 raise Refused("this server does not lead any more, or its entry is not committed: try again")
-            await self._remove_files()
+            if self.owns_datastores if files is None else files:
+                await asyncio.to_thread(_empty, self.datastores)
         self.calls.clear()
         return {"database": leads, "applied": self._applied()}
 
     def _applied(self) -> int:
         status = self.engine.status()
         return 0 if status is None else status.applied_index
-
-    async def _remove_files(self) -> None:
-        if self.files is not None:
-            await asyncio.to_thread(_empty, self.files)
 
     def advance(self, seconds: int) -> None:
         """Puts the clock forward; whatever is due by then happens at once."""

@@ -43,8 +43,15 @@ class ControlEndpoint:
 
     async def run(self, engine: Engine, settings: OnedSettings) -> None:
         """Until cancelled."""
-        files = settings.data / "datastores" if settings.datastores is None else None
-        bench = Bench(engine, self._clock, self._script, self._faults, self._calls, files)
+        bench = Bench(
+            engine,
+            self._clock,
+            self._script,
+            self._faults,
+            self._calls,
+            datastores=settings.datastores or settings.data / "datastores",
+            owns_datastores=settings.datastores is None,
+        )
         host, port = self._listening.getsockname()[:2]
         log.warning(
             "the control endpoint is open: whoever is on this machine may reset this server", host=host, port=port
