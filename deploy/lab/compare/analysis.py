@@ -12,7 +12,7 @@ from deploy.lab.compare.faults import Change, Condition
 from deploy.lab.compare.history import Eviction, History, Outcome
 
 NEVER = math.inf
-GRACE_S = 1.0
+GRACE_S = 2.0
 """A probe or request that began while a server was broken may still be held against it this long after."""
 
 PERCENTILES = (50, 90, 99, 100)

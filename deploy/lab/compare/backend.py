@@ -19,7 +19,7 @@ from deploy.lab.compare.faults import Condition
 
 BACKLOG = 1024
 SLOW_S = 2.0
-BUSY_S = 0.3
+BUSY_S = 0.25
 REQUEST_LIMIT = 1 << 16
 LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 

@@ -69,7 +69,7 @@ def latencies(summaries: Sequence[Summary], words: Words) -> str:
 def harm_bars(by_fault: Mapping[str, Sequence[Summary]], words: Words) -> str:
     """Errors and stalls by arrangement, a group of bars for every fault."""
     groups = list(by_fault.items())
-    width, height, base = 1160, 270, 222
+    width, height, base = 1160, 292, 222
     most = max((summary.harmed for _, each in groups for summary in each), default=0)
     top = nice_top(most)
     room = (width - 56) / max(1, len(groups))
@@ -79,7 +79,7 @@ def harm_bars(by_fault: Mapping[str, Sequence[Summary]], words: Words) -> str:
         thick = min(26.0, (room - 24) / max(1, len(summaries)))
         start = left + (room - thick * len(summaries)) / 2
         shapes.append(
-            f'<text class="name middle" x="{left + room / 2:.0f}" y="{base + 34}">{escape(words.fault(fault))}</text>'
+            f'<text class="name middle" x="{left + room / 2:.0f}" y="{base + 58}">{escape(words.fault(fault))}</text>'
         )
         for number, summary in enumerate(summaries):
             shapes.append(_harm_bar(summary, start + thick * number, thick, base, 190 / top, words))
@@ -104,7 +104,8 @@ def _harm_bar(summary: Summary, x: float, thick: float, base: float, scale: floa
         f'<rect class="stalled" x="{x + 2:.1f}" y="{up - stalls * scale:.1f}" width="{thick - 4:.1f}" '
         f'height="{stalls * scale:.1f}"/>'
         f'<text class="value middle" x="{middle:.1f}" y="{up - stalls * scale - 4:.1f}">{summary.harmed:.0f}</text>'
-        f'<text class="tiny middle" x="{middle:.1f}" y="{base + 13}">{escape(words[summary.arrangement])[:4]}</text></g>'
+        f'<text class="tiny end" transform="translate({middle + 3:.1f} {base + 12}) rotate(-45)">'
+        f"{escape(words[summary.arrangement])}</text></g>"
     )
 
 

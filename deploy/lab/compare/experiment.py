@@ -14,7 +14,7 @@ from deploy.lab.compare import arrangements, load, watch
 from deploy.lab.compare.arrangements import Place
 from deploy.lab.compare.crew import POLL_S, READY_WITHIN_S, Crew, end, free_address
 from deploy.lab.compare.faults import FAULTS, Change, Condition, Script
-from deploy.lab.compare.history import History
+from deploy.lab.compare.history import History, without_blinks
 from deploy.lab.compare.plan import Plan, Run
 from deploy.lab.compare.schedule import arrivals
 from deploy.lab.errors import LabError
@@ -51,7 +51,8 @@ async def one_run(plan: Plan, run: Run, crew: Crew, folder: Path) -> History:
             changes = await breaking
             probes = await crew.probes() - before
             watching.cancel()
-            return History(run, plan.seconds, requests, tuple(await watching), tuple(changes), probes)
+            evictions = without_blinks(await watching)
+            return History(run, plan.seconds, requests, evictions, tuple(changes), probes)
         finally:
             watching.cancel()
             breaking.cancel()

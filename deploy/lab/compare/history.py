@@ -64,6 +64,22 @@ class History:
     probes: int
 
 
+BLINK_S = 0.3
+"""A server that is back for less than this was only tried: passive checks let one live request through to see."""
+
+
+def without_blinks(evictions: Iterable[Eviction]) -> tuple[Eviction, ...]:
+    """The same, but a server that was taken back only to be tried counts as out all the time."""
+    kept: list[Eviction] = []
+    for eviction in evictions:
+        last = next((each for each in reversed(kept) if each.server == eviction.server), None)
+        if eviction.out and last is not None and not last.out and eviction.at_s - last.at_s < BLINK_S:
+            kept.remove(last)
+        else:
+            kept.append(eviction)
+    return tuple(kept)
+
+
 def outcome(status: int, latency_s: float, stall_s: float) -> Outcome:
     """Judges an answer; status 0 stands for a broken connection."""
     if not 200 <= status < 400:

@@ -85,7 +85,7 @@ def _heat(groups: Mapping[str, Sequence[Summary]], words: Words) -> str:
     """Faults down, arrangements across; the more users were harmed, the deeper the colour."""
     arrangements = list(dict.fromkeys(each.arrangement for group in groups.values() for each in group))
     most = max(summary.harmed for group in groups.values() for summary in group)
-    heads = "".join(f"<th scope='col'>{escape(words[name])}</th>" for name in arrangements)
+    heads = "".join(f"<th scope='col'>{escape(words.title(name))}</th>" for name in arrangements)
     rows = []
     for fault, group in groups.items():
         cells = {summary.arrangement: _heat_cell(summary, most) for summary in group}
@@ -112,7 +112,7 @@ def _faults(histories: Sequence[History], groups: Mapping[str, Sequence[Summary]
     for fault, summaries in groups.items():
         shown = [history for history in histories if history.run.fault == fault and history.run.repetition == 1]
         figures = "".join(
-            f"<figure><figcaption><b>{escape(words[each.run.arrangement])}</b></figcaption>"
+            f"<figure><figcaption><b>{escape(words.title(each.run.arrangement))}</b></figcaption>"
             f"{charts.timeline(each, words)}</figure>"
             for each in shown
         )

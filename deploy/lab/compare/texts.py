@@ -167,6 +167,11 @@ class Words:
     def fault(self, name: str) -> str:
         return self["errors_fault" if name == "errors" else name]
 
+    def title(self, arrangement: str) -> str:
+        """The name of an arrangement as a heading; nginx spells itself small."""
+        name = self[arrangement]
+        return name if arrangement == "nginx" else name[:1].upper() + name[1:]
+
     def number(self, value: float, digits: int = 0) -> str:
         """With the language's decimal mark."""
         text = f"{value:.{digits}f}"

@@ -4,7 +4,7 @@ import pytest
 
 from deploy.lab.compare.analysis import NEVER, Broken, broken, figures, percentile, summarize, summary_rows
 from deploy.lab.compare.faults import Change, Condition
-from deploy.lab.compare.history import Eviction, Outcome, outcome
+from deploy.lab.compare.history import Eviction, Outcome, outcome, without_blinks
 from tests.deploy.compare.histories import broken_from_2_to_6, history, request
 
 
@@ -68,6 +68,14 @@ def test_taking_out_a_well_server_is_false_and_shortly_after_the_cure_it_is_not(
     outs = (Eviction(1.0, "ui1", True), Eviction(3.0, "ui1", True), Eviction(3.5, "ui2", True), Eviction(6.4, "ui1", True))
 
     assert figures(history(evictions=outs, changes=broken_from_2_to_6())).false_ejections == 2
+
+
+def test_a_server_that_was_only_tried_was_out_all_the_time() -> None:
+    first, back, again = Eviction(1.0, "ui1", True), Eviction(3.0, "ui1", False), Eviction(3.1, "ui1", True)
+    other, much_later = Eviction(3.05, "ui2", True), Eviction(4.0, "ui1", True)
+
+    assert without_blinks((first, back, other, again)) == (first, other)
+    assert without_blinks((first, back, much_later)) == (first, back, much_later)
 
 
 def test_coming_back_is_no_ejection() -> None:
