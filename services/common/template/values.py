@@ -47,9 +47,10 @@ class _Numbers:
     @overload
     def get_int(self, name: str, default: D) -> int | D: ...
     def get_int(self, name: str, default: object = None) -> object:
-        """The value as an integer; `default` when it is absent or anything else (`12.7`, `12a`, empty)."""
+        """The value as an integer of 64 bits; `default` when it is absent or anything else (`12.7`, `12a`, empty)."""
         text = self.text(name)
-        return int(text) if text is not None and len(text) < 40 and _INTEGER.fullmatch(text) else default
+        number = int(text) if text is not None and len(text) < 40 and _INTEGER.fullmatch(text) else None
+        return number if number is not None and -(2**63) <= number < 2**63 else default
 
     @overload
     def get_float(self, name: str) -> float | None: ...

@@ -17,6 +17,7 @@ from .method import MethodTable
 from .shared.info import GROUP_FILTER, listed
 
 METHODS = MethodTable("one.vmpool")
+YEARS = range(1970, 9000)
 OPEN = -1
 
 
@@ -83,6 +84,6 @@ def calculateshowback(call: Call, start_month: int, start_year: int, end_month: 
 
 
 def _month(bound: tuple[int, int]) -> Month:
-    """A month that there is not counts on into the next year, as a calendar does."""
+    """A month that there is not counts on into the next year, as a calendar does; no record lies outside `YEARS`."""
     year, month = bound
-    return Month(year + (month - 1) // 12, (month - 1) % 12 + 1)
+    return Month(min(max(year + (month - 1) // 12, YEARS.start), YEARS.stop), (month - 1) % 12 + 1)

@@ -19,6 +19,8 @@ from services.oned_lite.state import Transaction
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
+TIME_DIGITS_MAX = 12
+"""Of an epoch second that lies in this or the next thousands of years."""
 
 
 class ScheduleFault(Exception):
@@ -126,7 +128,7 @@ def _time(text: str, start: int | None) -> int:
     """Epoch seconds, or `+seconds` after the start."""
     relative = text.startswith("+") and start is not None
     digits = text[1:] if relative else text
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= TIME_DIGITS_MAX):
         raise ScheduleFault(f"Unable to parse the time value or value is empty: {text}")
     return int(digits) + (start or 0 if relative else 0)
 

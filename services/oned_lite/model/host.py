@@ -94,7 +94,7 @@ def unreserved(total: int, reserved: str) -> int:
         if reserved.endswith("%"):
             return int(total * (100 - float(reserved[:-1])) / 100)
         return total - int(float(reserved or 0)) if total else 0
-    except ValueError:
+    except (ValueError, OverflowError):  # no number, or beyond all numbers
         return total
 
 

@@ -93,7 +93,7 @@ def _handle(
     except ParameterFault as fault:
         return Outcome(Fault(fault.code, fault.message))
     except Exception:  # a mistake in one handler must not take the zone down: the call changes nothing and says so
-        return Outcome(failure(method.name, internal("Unexpected error, see the log of oned")), defect=format_exc())
+        return Outcome(failure(method.name, unexpected()), defect=format_exc())
     return Outcome(success(value), tx if tx.rows else None)
 
 
@@ -120,6 +120,11 @@ def success(value: Value) -> Value:
 def failure(method: str, error: ApiError) -> Value:
     """Five elements: false, the message, the code, the object's id or -1, the replication index or -1."""
     return [False, f"[{method}] {error.message}", int(error.code), error.oid, I8(-1)]
+
+
+def unexpected() -> ApiError:
+    """A mistake of ours; what it was goes to the log."""
+    return internal("Unexpected error, see the log of oned")
 
 
 def _not_authenticated() -> ApiError:

@@ -14,7 +14,7 @@ from services.oned_lite.raft.types import Busy, NotLeader
 from services.oned_lite.state import ChangeSet, Overlay, Transaction
 
 from .clock import Moment
-from .gate import Outcome, Request, failure, serve
+from .gate import Outcome, Request, failure, serve, unexpected
 from .replica import Replica, encode_answer
 from .requests import CommitQueue, Computed, Pending
 from .supervisor import Supervisor
@@ -115,6 +115,9 @@ class Leader:
             )
         except NotLeader:
             replica.refuse(pending, internal("Cannot process request, no leader found"))
+        except (ValueError, OverflowError):  # a mistake of ours: a value that cannot be written down
+            replica.effects.defects.append(format_exc())
+            replica.refuse(pending, unexpected())
 
     def _hold_answer(self, pending: Pending, outcome: Outcome, moment: Moment) -> None:
         body = encode_answer(outcome.answer)

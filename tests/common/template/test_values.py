@@ -60,6 +60,8 @@ def test_typed_reading_takes_whole_values_only() -> None:
     assert template.get_bool("NONE", True) is True
     assert Vector.of(SIZE="10").get_int("SIZE") == 10
     assert Vector.of(SIZE="9" * 10_000).get_int("SIZE") is None
+    assert Vector.of(SIZE=str(2**63)).get_int("SIZE") is None
+    assert Vector.of(SIZE=str(-(2**63))).get_int("SIZE") == -(2**63)
 
 
 def test_every_change_is_a_new_template() -> None:
