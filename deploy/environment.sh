@@ -82,6 +82,8 @@ prepare_environment() {
         say "installing the Python packages that pyproject.toml names (once; this may take a minute)"
         "$ENVIRONMENT/bin/python" -m pip install --quiet --disable-pip-version-check -e "$CLONE$1" ||
             fail "pip could not install the packages; is the network there?"
+        # Where PYTHONDONTWRITEBYTECODE is set, every start would compile everything anew: half of the time it takes.
+        "$ENVIRONMENT/bin/python" -m compileall -q "$CLONE/services" "$CLONE/deploy" || say "cannot write compiled modules"
         # What was installed with the extras is there without them as well.
         cp "$CLONE/pyproject.toml" "$ENVIRONMENT/installed"
         cp "$CLONE/pyproject.toml" "$stamp"

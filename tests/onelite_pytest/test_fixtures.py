@@ -110,6 +110,20 @@ def test_a_scheduled_action_happens_when_its_time_is_brought_about(oned: Oned) -
     until(lambda: "<STATE>2</STATE>" in oned.call("one.vm.info", oid))
 
 
+def test_showback_counts_the_hours_that_were_skipped(oned: Oned) -> None:
+    host = oned.call("one.host.allocate", "node1", "dummy", "dummy", -1)
+    oid = oned.call("one.vm.allocate", f"{VM}\nCPU_COST = 2", True)
+    oned.call("one.vm.deploy", oid, host, False, 0, "")
+    until(lambda: lcm_state(oned, oid) == RUNNING)
+
+    oned.control.advance(10 * 3600)
+    oned.call("one.vmpool.calculateshowback", -1, -1, -1, -1)
+
+    showback = oned.call("one.vmpool.showback", -2, -1, -1, -1, -1)
+    hours = sum(float(part.partition("<")[0]) for part in showback.split("<HOURS>")[1:])
+    assert 10 <= hours < 10.5
+
+
 # ---------------------------------------------------------------------- drivers
 def test_drivers_come_to_the_outcomes_that_were_written_down(oned: Oned) -> None:
     oned.control.script(failure("no room"), driver="vmm/*", action="deploy", kind="vm", oid=0)
