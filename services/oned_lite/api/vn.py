@@ -89,12 +89,13 @@ def refused(sentence: str, row: Vnet) -> ApiError:
 # ---------------------------------------------------------------------- looking
 @METHODS.read("info")
 def info(call: Call, oid: int, decrypt: bool = False) -> str:
-    """Who may not manage the network sees only the leases of what he may use."""
+    """Who may not manage the network sees only the leases and routers that he may use."""
     row = call.fetch(VNETS, oid, Right.USE, ignore_lock=True)
     read_late(decrypt)
     if allowed(call.tx, call.caller, Right.MANAGE, VNETS, row):
         return render_info(call.tx, row)
     held = {one.holder for each in row.ranges for one in lease.of_range(call.tx, oid, each.ar_id)}
+    held |= {Holder(ObjectType.VROUTER, vrouter_id) for vrouter_id in row.vrouter_ids}
     return render_info(call.tx, row, frozenset(holder.number for holder in held if _may_see(call, holder)))
 
 

@@ -90,7 +90,7 @@ def update_ar(call: Call, oid: int, text: str) -> int:
     one = row.range_of(ar_id)
     if one is None:
         raise internal(f"Address Range with ID {ar_id} was not found.")
-    if not call.caller.is_admin:
+    if row.is_reservation and not call.caller.is_admin:
         given = _unrestricted(call, one, given)
     taken = lease.taken(call.tx, oid, ar_id)
     try:
@@ -104,7 +104,7 @@ def update_ar(call: Call, oid: int, text: str) -> int:
 
 
 def _unrestricted(call: Call, one: AddressRange, given: Vector) -> Vector:
-    """What a plain user cannot change is as it was."""
+    """What a plain user cannot change in his reservation is as it was."""
     names = [name.removeprefix("AR/") for name in call.conf.restricted(RESTRICTED) if name.startswith("AR/")]
     kept = {name: one.attributes[name] for name in names if name in one.attributes}
     return given.without(*names).merged(kept)

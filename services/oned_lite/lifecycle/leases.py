@@ -211,5 +211,6 @@ def _of_network(network: Vnet, one: AddressRange, nic: Vector) -> dict[str, str]
         "OUTER_VLAN_ID": network.outer_vlan_id,
         "VN_MAD": network.vn_mad,
         "SECURITY_GROUPS": group_list(groups),
+        "PARENT_NETWORK_ID": str(network.parent_id) if network.is_reservation else "",
     }
     return {name: value for name, value in found.items() if value}

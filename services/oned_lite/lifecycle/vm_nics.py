@@ -105,7 +105,7 @@ def leased(tx: Transaction, conf: Configuration, vm: Vm, nic: Vector) -> Vector:
     vm_uses.enter(tx, ObjectType.NET, network.oid, vm.oid)
     for group in security_groups.ids_of(nic):
         security_groups.enter(tx, group, vm.oid)
-    return nic.with_set("TARGET", f"one-{vm.oid}-{nic.get('NIC_ID')}")
+    return nic if nic.get("TARGET") else nic.with_set("TARGET", f"one-{vm.oid}-{nic.get('NIC_ID')}")
 
 
 # ---------------------------------------------------------------------- aliases

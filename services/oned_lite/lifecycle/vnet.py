@@ -129,7 +129,7 @@ def recover(tx: Transaction, conf: Configuration, row: Vnet, how: str) -> None:
         forget(tx, row)
     elif how == "retry":
         leases.save(tx, row.in_state(VnetState.READY))
-        vnet_update.retry(tx, conf, row)
+        vnet_update.retry(tx, row)
     else:
         leases.save(tx, created(tx, conf, replace(row, template=row.template.without("ERROR"))))
 

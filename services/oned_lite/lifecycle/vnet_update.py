@@ -21,22 +21,51 @@ from services.oned_lite.model.vnet import VNETS, Vnet, VnetState
 from services.oned_lite.state import Transaction
 
 from . import leases, vm_operations
-from .leases import INHERITED
 from .vm_editor import Actor, VmEditor
 from .vm_operations import OPERATIONS, Operation
 from .work import WorkResult
 
-OWN = ("BRIDGE", "PHYDEV", "VLAN_ID", "OUTER_VLAN_ID")
+OWN = ("PHYDEV", "VLAN_ID", "OUTER_VLAN_ID")
+OF_TEMPLATE = (
+    "MTU",
+    "QINQ_TYPE",
+    "CVLANS",
+    "VLAN_TAGGED_ID",
+    "INBOUND_AVG_BW",
+    "INBOUND_PEAK_BW",
+    "INBOUND_PEAK_KB",
+    "OUTBOUND_AVG_BW",
+    "OUTBOUND_PEAK_BW",
+    "OUTBOUND_PEAK_KB",
+    "SPOOFCHK",
+    "TRUST",
+)
+"""What follows a change of the network, together with its OWN. The rest stays with a NIC as it was when it came."""
 NIC_NAMES = ("NIC", "NIC_ALIAS", "PCI")
 REMEMBERED = "VNET_UPDATE"
 KIND = "vnet-update"
-DAEMON = Actor(uid=0, gid=0, request_id=0)
-"""Who updates NICs, as history records show it, whoever changed the network."""
+UNREACHABLE = frozenset(
+    {
+        LcmState.MIGRATE,
+        LcmState.HOTPLUG,
+        LcmState.HOTPLUG_NIC,
+        LcmState.HOTPLUG_NIC_POWEROFF,
+        LcmState.HOTPLUG_SNAPSHOT,
+        LcmState.HOTPLUG_SAVEAS,
+        LcmState.HOTPLUG_RESIZE,
+        LcmState.DISK_SNAPSHOT,
+        LcmState.DISK_SNAPSHOT_DELETE,
+        LcmState.DISK_RESIZE,
+        LcmState.UNKNOWN,
+        *(state for state in LcmState if state.name.startswith("BOOT")),
+    }
+)
+"""Where a VM cannot be told: that is an error, until somebody asks for a retry."""
 
 
 def network_changed(tx: Transaction, conf: Configuration, before: Vnet, after: Vnet) -> None:
     """Has the NICs of all VMs on the network brought up to date; `after` is stored already."""
-    old = _old(conf, before, after)
+    old = _old(before, after)
     uses = vm_uses.of_object(tx, ObjectType.NET, after.oid)
     if not old or not uses:
         return
@@ -44,14 +73,16 @@ def network_changed(tx: Transaction, conf: Configuration, before: Vnet, after: V
         if use.state is UseState.OUTDATED:  # of an earlier change: first things first
             _bring_up(tx, conf, tx.get(VMS.table, use.vm_id), before)
         vm_uses.enter(tx, ObjectType.NET, after.oid, use.vm_id, UseState.OUTDATED)
+    if after.state is VnetState.UPDATE_FAILURE:
+        after = after.in_state(VnetState.READY)
     leases.save(tx, replace(after, old=old))
 
 
-def _old(conf: Configuration, before: Vnet, after: Vnet) -> tuple[tuple[int, Vector], ...]:
+def _old(before: Vnet, after: Vnet) -> tuple[tuple[int, Vector], ...]:
     """What NICs were told before and are told otherwise now, by range."""
     found = []
     for one in after.ranges:
-        was, now = (_said(conf, row, one.ar_id) for row in (before, after))
+        was, now = (_said(row, one.ar_id) for row in (before, after))
         changed = Vector.of({name: value for name, value in was.items() if value != now[name]})
         if changed:
             found.append((one.ar_id, changed))
@@ -70,37 +101,37 @@ def bring(tx: Transaction, conf: Configuration, oid: int, vm: Vm) -> None:
 def _bring_up(tx: Transaction, conf: Configuration, vm: Vm | None, row: Vnet) -> None:
     if vm is None:
         return
+    if vm.in_lcm(*UNREACHABLE):
+        vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid, UseState.ERROR)
+        return
     vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid)
-    template, old = _followed(conf, vm.template, row)
+    template, old = _followed(vm.template, row)
     if not old:
         return
     remembered = Vector.of(old).merged(vm.template.vector(REMEMBERED) or Vector())
     e = VmEditor(tx, vm, conf)
     e.set_template(template.with_set(REMEMBERED, remembered))
     if vm.in_lcm(LcmState.RUNNING):
-        _tell(e, row.oid)
+        vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid, UseState.UPDATING)
+        owner = Actor(uid=vm.uid, gid=vm.gid, request_id=0)
+        vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, owner, NETWORK_ID=row.oid)
 
 
-def _tell(e: VmEditor, oid: int) -> None:
-    vm_uses.enter(e.tx, ObjectType.NET, oid, e.vm.oid, UseState.UPDATING)
-    vm_operations.begin(e, LcmState.HOTPLUG_NIC, KIND, DAEMON, NETWORK_ID=oid)
-
-
-def _followed(conf: Configuration, template: Template, row: Vnet) -> tuple[Template, dict[str, str]]:
+def _followed(template: Template, row: Vnet) -> tuple[Template, dict[str, str]]:
     """The VM's template with its NICs following the network, and the old values of what has changed there."""
     old: dict[str, str] = {}
     for name in NIC_NAMES:
-        nics = [_follow(conf, nic, row, old) for nic in template.vectors(name)]
+        nics = [_follow(nic, row, old) for nic in template.vectors(name)]
         template = template.with_set(name, *nics) if nics else template
     return template, old
 
 
-def _follow(conf: Configuration, nic: Vector, row: Vnet, old: dict[str, str]) -> Vector:
+def _follow(nic: Vector, row: Vnet, old: dict[str, str]) -> Vector:
     ar_id = nic.get_int("AR_ID", -1)
     was = next((changed for one, changed in row.old if one == ar_id), None)
     if was is None or nic.get_int("NETWORK_ID") != row.oid:
         return nic
-    now = _said(conf, row, ar_id)
+    now = _said(row, ar_id)
     for name, value in was:
         old[name] = value
         if nic.get(name) == value:
@@ -108,12 +139,12 @@ def _follow(conf: Configuration, nic: Vector, row: Vnet, old: dict[str, str]) ->
     return nic
 
 
-def _said(conf: Configuration, row: Vnet, ar_id: int) -> dict[str, str]:
+def _said(row: Vnet, ar_id: int) -> dict[str, str]:
     """What the network says of a NIC with an address of that range."""
     one = row.range_of(ar_id)
     attributes = Vector() if one is None else one.attributes
-    said = dict(zip(OWN, (row.bridge, row.phydev, row.vlan_id, row.outer_vlan_id), strict=True))
-    for name in conf.inherited(INHERITED):
+    said = dict(zip(OWN, (row.phydev, row.vlan_id, row.outer_vlan_id), strict=True))
+    for name in OF_TEMPLATE:
         said[name] = attributes.get(name) or row.template.get(name)
     return said
 
@@ -145,16 +176,11 @@ def _networks_of(template: Template) -> Iterable[int | None]:
     return {nic.get_int("NETWORK_ID") for name in NIC_NAMES for nic in template.vectors(name)}
 
 
-def retry(tx: Transaction, conf: Configuration, row: Vnet) -> None:
-    """Tells the running VMs again that could not be told (one.vn.recover, operation 3)."""
+def retry(tx: Transaction, row: Vnet) -> None:
+    """Tries again with the VMs that could not be told (one.vn.recover, operation 3)."""
     for use in vm_uses.of_object(tx, ObjectType.NET, row.oid):
-        vm = tx.get(VMS.table, use.vm_id)
-        if use.state is not UseState.ERROR or vm is None:
-            continue
-        if vm.in_lcm(LcmState.RUNNING):
-            _tell(VmEditor(tx, vm, conf), row.oid)
-        else:
-            vm_uses.enter(tx, ObjectType.NET, row.oid, vm.oid)
+        if use.state is UseState.ERROR:
+            vm_uses.enter(tx, ObjectType.NET, row.oid, use.vm_id, UseState.OUTDATED)
 
 
 OPERATIONS[KIND] = Operation("vmm", "update_nic", HistoryAction.NIC_UPDATE, succeed=_told, fail=_not_told)

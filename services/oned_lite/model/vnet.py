@@ -13,6 +13,7 @@ from services.oned_lite.state import Reader
 from . import lease, vm_uses
 from .address_range import AddressRange
 from .cluster import MEMBERS
+from .lease import Holder
 from .objects import Kind, NameScope, ObjectType, PoolObject, kind_table
 from .xml import element, id_list, template_element, text_element
 
@@ -100,7 +101,7 @@ def with_managed(row: Vnet, template: Template) -> Template:
 
 
 # ---------------------------------------------------------------------- XML
-def _head_xml(reader: Reader, row: Vnet, used_leases: int) -> str:
+def _head_xml(reader: Reader, row: Vnet, used_leases: int, vrouter_ids: Iterable[int]) -> str:
     parent = element("PARENT_NETWORK_ID", row.parent_id) if row.is_reservation else "<PARENT_NETWORK_ID/>"
     return (
         f"{row.owner_xml()}{row.lock_xml()}{row.permissions.to_xml()}{id_list('CLUSTERS', row.cluster_ids)}"
@@ -109,7 +110,7 @@ def _head_xml(reader: Reader, row: Vnet, used_leases: int) -> str:
         f"{_optional('VN_MAD', row.vn_mad)}{_optional('PHYDEV', row.phydev)}{_optional('VLAN_ID', row.vlan_id)}"
         f"{_optional('OUTER_VLAN_ID', row.outer_vlan_id)}{element('VLAN_ID_AUTOMATIC', int(row.vlan_automatic))}"
         f"{element('OUTER_VLAN_ID_AUTOMATIC', int(row.outer_vlan_automatic))}{element('USED_LEASES', used_leases)}"
-        f"{id_list('VROUTERS', row.vrouter_ids)}{vm_uses.to_xml(reader, ObjectType.NET, row.oid)}"
+        f"{id_list('VROUTERS', vrouter_ids)}{vm_uses.to_xml(reader, ObjectType.NET, row.oid)}"
         f"{template_element(row.template)}"
     )
 
@@ -122,7 +123,7 @@ def render(reader: Reader, row: Vnet) -> str:
     """`<VNET>` as pools show it: ranges as they are stored."""
     ranges = "".join(_stored_xml(reader, row, one) for one in row.ranges)
     count = lease.used(reader, row.oid) + row.forgotten_leases
-    return f"<VNET>{_head_xml(reader, row, count)}<AR_POOL>{ranges}</AR_POOL></VNET>"
+    return f"<VNET>{_head_xml(reader, row, count, row.vrouter_ids)}<AR_POOL>{ranges}</AR_POOL></VNET>"
 
 
 def _stored_xml(reader: Reader, row: Vnet, one: AddressRange) -> str:
@@ -136,9 +137,11 @@ def _stored_xml(reader: Reader, row: Vnet, one: AddressRange) -> str:
 
 def render_info(reader: Reader, row: Vnet, shown: frozenset[int] | None = None) -> str:
     """`<VNET>` as info shows it, with each range's ends and leases. `shown`: numbers of the holders (`Holder.number`)
-    whose leases the caller may see, None for all."""
+    whom the caller may see, None for all."""
     ranges = "".join(_range_xml(reader, row, one, shown) for one in row.ranges)
-    return f"<VNET>{_head_xml(reader, row, lease.used(reader, row.oid))}<AR_POOL>{ranges}</AR_POOL></VNET>"
+    routers = [oid for oid in row.vrouter_ids if shown is None or Holder(ObjectType.VROUTER, oid).number in shown]
+    head = _head_xml(reader, row, lease.used(reader, row.oid), routers)
+    return f"<VNET>{head}<AR_POOL>{ranges}</AR_POOL></VNET>"
 
 
 def _range_xml(reader: Reader, row: Vnet, one: AddressRange, shown: frozenset[int] | None) -> str:
