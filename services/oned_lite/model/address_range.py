@@ -42,6 +42,10 @@ KEPT = ("AR_ID", "IPAM_MAD", "TYPE", "MAC", "IP", "IP6", "PARENT_NETWORK_AR_ID")
 """What one.vn.update_ar never changes."""
 KEPT_IF_LEFT_OUT = ("SIZE", "PREFIX_LENGTH")
 PREFIXES = ("GLOBAL_PREFIX", "ULA_PREFIX")
+OURS = ("ALLOCATED", "USED_LEASES", "LEASES", "PARENT_NETWORK", "PARENT_NETWORK_AR_ID")
+"""What nobody but the daemon says of a range."""
+COMPUTED = ("MAC_END", "IP_END", "IP6_ULA", "IP6_ULA_END", "IP6_GLOBAL", "IP6_GLOBAL_END")
+"""What info shows; clients send it back."""
 
 
 class RangeFault(Exception):
@@ -90,7 +94,7 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         found = {}
         for name, key in (("IP6_ULA", "ULA_PREFIX"), ("IP6_GLOBAL", "GLOBAL_PREFIX")):
             prefix = parse_ip6(self.attributes.get(key))
-            if prefix is not None:
+            if prefix:
                 found[name] = slaac(prefix >> 64, mac)
         return found
 
@@ -143,7 +147,7 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         kept = {key: self.attributes[key] for key in KEPT if key in self.attributes}
         kept |= {key: self.attributes[key] for key in KEPT_IF_LEFT_OUT if key in self.attributes and key not in given}
         had = {key: value for key, value in prefixes.items() if key in self.attributes or value}
-        attributes = given.without(*KEPT, *PREFIXES, "ALLOCATED").merged(had).merged(kept)
+        attributes = given.without(*KEPT, *PREFIXES, *OURS, *COMPUTED).merged(had).merged(kept)
         return replace(self, attributes=attributes, touched=True)
 
     # ------------------------------------------------------------------ XML
@@ -185,7 +189,7 @@ def new_range(given: Vector, ar_id: int, mac_prefix: str, random: bytes) -> Addr
         own["SIZE"] = str(_rest_of_prefix(given))
     else:
         _size(given, "Wrong SIZE for address range")
-    dropped = ["ALLOCATED", "PARENT_NETWORK_AR_ID"]
+    dropped = [*OURS]
     dropped += [] if kind & HAS_IP4 else ["IP"]
     dropped += [] if kind & HAS_STATIC_IP6 else ["IP6"]
     return AddressRange(ar_id=ar_id, attributes=given.without(*dropped).merged(own))
