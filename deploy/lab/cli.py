@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from deploy.lab.chaos import command as chaos
 from deploy.lab.errors import LabError
 from deploy.lab.foreground import Interrupted
 from deploy.lab.lab import default_folder
@@ -32,6 +33,7 @@ examples:
   onelite logs oned1 -f
   onelite down                            stops everything; the data stays
   onelite compare --quick                 which health checks spare users most, in less than three minutes
+  onelite chaos --seconds 60              daemons of its own under faults, and a report on what clients were told
 """
 
 
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_named(commands, "start", _start, "start them and wait until they are ready")
     _add_named(commands, "stop", _stop, "ask them to end (SIGTERM) and wait until they have")
     _add_compare(commands)
+    chaos.add_command(commands)
     return parser
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from deploy.lab.checks.linearizability import FOREVER, Operation, linearizable
 from services.common.xmlrpc import Value
 from services.oned_lite.model.vmtemplate import TEMPLATES
 from services.oned_lite.state import Store
 
 from .invariants import Violation
-from .linearizability import FOREVER, Operation, linearizable
 from .world import World
 
 ADMIN = "oneadmin:opennebula"

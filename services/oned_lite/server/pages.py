@@ -38,6 +38,7 @@ def _health(engine: Engine) -> HttpAnswer:
         "term": status.term,
         "commit": status.commit_index,
         "applied": status.applied_index,
+        "state_hash": f"{status.state_hash:x}",
         "peers": status.peers,
         "database": engine.storage_problem or "ok",
     }

@@ -1,0 +1,1 @@
+"""Judges of histories: pure functions of what clients were told."""
