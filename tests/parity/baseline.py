@@ -10,17 +10,18 @@ import argparse
 import fnmatch
 import json
 import shlex
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from tests.parity import replay
-
 HERE = Path(__file__).parent
 BASELINE = HERE / "baseline.json"
 SCENARIOS = HERE / "scenarios"
+SCENARIO_S = 110.0
 
 
 def names() -> list[str]:
@@ -34,19 +35,19 @@ def daemon_command() -> str:
 
 
 def failing_steps(name: str, port: int) -> dict[int, list[str]]:
-    """Number and reasons of every step of the scenario that does not pass."""
-    path = SCENARIOS / f"{name}.yaml"
-    expected = json.loads(path.with_suffix(".expected.json").read_text())
-    steps = yaml.safe_load(path.read_text())["steps"]
-    assert len(steps) == len(expected)
-    with replay.Daemon(daemon_command(), port) as daemon:
-        answers = replay.run_scenario(path, daemon.endpoint)
-    failing = {}
-    for number, (want, got) in enumerate(zip(expected, answers, strict=True), 1):
-        verdict, why = replay.compare(want, got)
-        if verdict != "pass":
-            failing[number] = [f"{want['call']}: {verdict}", *why]
-    return failing
+    """Number and reasons of every step of the scenario that does not pass, as replay.py tells them."""
+    with tempfile.TemporaryDirectory(prefix="onelite-replay-") as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, str(HERE / "replay.py"), "--start", daemon_command(), "--port", str(port)]
+        run = subprocess.run(
+            [*command, "--only", name, "--json", str(report)], capture_output=True, text=True, timeout=SCENARIO_S
+        )
+        assert report.exists(), f"{name} was not replayed:\n{run.stdout}{run.stderr}"
+        steps = json.loads(report.read_text())
+    assert len(steps) == len(yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())["steps"])
+    return {
+        step["step"]: [f"{step['call']}: {step['verdict']}", *step["why"]] for step in steps if step["verdict"] != "pass"
+    }
 
 
 def known_failures() -> dict[str, list[int]]:

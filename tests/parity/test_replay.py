@@ -16,6 +16,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", baseline.names())
 def test_the_daemon_answers_as_recorded(name: str) -> None:
     failing = baseline.failing_steps(name, free_port())
