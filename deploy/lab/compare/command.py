@@ -30,7 +30,7 @@ from deploy.lab.compare.plan import (
 )
 from deploy.lab.compare.texts import Language, Words
 from deploy.lab.errors import LabError
-from deploy.lab.foreground import until_interrupted
+from deploy.lab.foreground import Interrupted, until_interrupted
 
 T = TypeVar("T", Plan, Checks)
 Say = Callable[[str], None]
@@ -97,7 +97,7 @@ def plan_of(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
 
 
 def compare(arguments: argparse.Namespace, say: Say) -> int:
-    """Runs the experiment and writes its files."""
+    """Runs the experiment and writes its files; after a Ctrl-C, those of the runs that were done."""
     plan, absent = plan_of(arguments)
     out: Path = arguments.out
     try:
@@ -107,8 +107,13 @@ def compare(arguments: argparse.Namespace, say: Say) -> int:
     for name in absent:
         say(f"{name} is not installed, so it is left out; on Debian: apt-get install {name}")
     seen: list[History] = []
-    with tempfile.TemporaryDirectory(prefix="onelite-compare-") as folder:
-        asyncio.run(until_interrupted(_run(plan, Path(folder), seen, say)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="onelite-compare-") as folder:
+            asyncio.run(until_interrupted(_run(plan, Path(folder), seen, say)))
+    except Interrupted:
+        if not seen:
+            raise
+        say("interrupted; the report shows the runs that were done")
     _write(plan, seen, absent, out, arguments.language, say)
     return 0
 

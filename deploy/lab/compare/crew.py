@@ -124,9 +124,12 @@ class Crew:
 
     async def heal(self) -> None:
         """All are well when it returns."""
-        async with asyncio.TaskGroup() as group:
-            for server in self.servers.values():
-                group.create_task(server.become(Condition.WELL))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for server in self.servers.values():
+                    group.create_task(server.become(Condition.WELL))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     async def probes(self) -> int:
         return sum([await server.probes() for server in self.servers.values()])
