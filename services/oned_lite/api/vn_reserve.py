@@ -23,6 +23,8 @@ from .shared.allocation import check_new_name
 from .vn import blank, refused
 
 METHODS = MethodTable("one.vn")
+SIZE_MAX = 1 << 16
+"""Each address is a lease of its own: without a bound, a user who may use an IPv6 network could fill the memory."""
 
 
 @METHODS.add("reserve")
@@ -37,6 +39,8 @@ def reserve(call: Call, oid: int, text: str) -> int:
     size = template.get_int("SIZE", 0)
     if size <= 0:
         raise action("Reservation SIZE must be a greater than 0")
+    if size > SIZE_MAX:
+        raise action(f"Reservation SIZE must not be greater than {SIZE_MAX}")
     ar_id = _checked_ar(template)
     if parent.is_reservation:
         raise action("Cannot reserve addresses from a reserved VNET")

@@ -46,6 +46,7 @@ OURS = ("ALLOCATED", "USED_LEASES", "LEASES", "PARENT_NETWORK", "PARENT_NETWORK_
 """What nobody but the daemon says of a range."""
 COMPUTED = ("MAC_END", "IP_END", "IP6_ULA", "IP6_ULA_END", "IP6_GLOBAL", "IP6_GLOBAL_END")
 """What info shows; clients send it back."""
+DIGITS_MAX = 20
 
 
 class RangeFault(Exception):
@@ -67,7 +68,7 @@ class AddressRange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def size(self) -> int:
-        return self.attributes.get_int("SIZE", 0)
+        return _unsigned(self.attributes.get("SIZE")) or 0
 
     @property
     def parent_ar_id(self) -> int | None:
@@ -202,10 +203,17 @@ def _made_mac(prefix: str, ip4: int | None, random: bytes) -> str:
 
 
 def _size(given: Vector, fault: str) -> int:
-    size = given.get_int("SIZE")
-    if size is None or size < 0:
+    size = _unsigned(given.get("SIZE"))
+    if size is None:
         raise RangeFault(fault)
     return size
+
+
+def _unsigned(text: str) -> int | None:
+    """Sizes go up to what 64 bits count without a sign."""
+    text = text.strip()
+    size = int(text) if len(text) <= DIGITS_MAX and text.isascii() and text.isdigit() else None
+    return size if size is not None and size <= LOW_64 else None
 
 
 def _check_prefixes(given: Vector) -> None:
