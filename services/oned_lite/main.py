@@ -49,6 +49,7 @@ as a server of a cluster, from a settings file:
       - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2", peer: "10.0.0.3:2634"}
   raft: {election_timeout_ms: 1000, heartbeat_ms: 100}
   scheduler: true
+  events: 127.0.0.1:2101                     # optional: OpenNebula's event stream; pip install 'onelite[events]'
   log: {level: info, style: text}
 """
 
@@ -100,6 +101,7 @@ def _solo(arguments: argparse.Namespace, data: Path) -> OnedSettings:
         database=SqliteSettings(ephemeral=arguments.ephemeral),
         scheduler=arguments.scheduler,
         control=arguments.control,
+        events=arguments.events,
     )
 
 
@@ -132,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     solo.add_argument("--ephemeral", action="store_true", help="keep the database in memory; --data is then optional")
     solo.add_argument(
         "--no-scheduler", dest="scheduler", action="store_false", help="leave pending VMs to one.vm.deploy"
+    )
+    solo.add_argument(
+        "--events", type=_address, metavar="HOST:PORT", help="publish events there over ZeroMQ (OpenNebula's port: 2101)"
     )
     solo.add_argument("--credentials", type=Path, metavar="FILE", help="one line, USER:PASSWORD, of the first user")
     return parser

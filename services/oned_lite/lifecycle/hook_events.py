@@ -7,7 +7,7 @@ log entry, so a failover neither loses a hook nor invents one.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,38 +58,49 @@ def _waiting_for(reader: Reader, event: str) -> list[Hook]:
 
 
 # ---------------------------------------------------------------------- states
-def observe_changes(tx: Transaction) -> None:
-    """Queues the state hooks for objects that enter a state with this transaction."""
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """An object's row that is in another state (STATE and LCM_STATE) than before, or new."""
+
+    watched: Watched
+    row: Any
+    state: tuple[str, str]
+
+
+def entered(tx: Transaction) -> Iterator[Entered]:
+    """The objects that enter a state with this transaction."""
     changed = [(table, key, row) for (table, key), row in tx.rows.items() if row is not None and table in WATCHED]
     for table, key, row in changed:
         watched = WATCHED[table]
-        hooks = _waiting_for(tx, watched.resource)
-        if hooks:
-            before = tx.before(watched.kind.table, key)
-            state = watched.state(row)
-            if before is None or watched.state(before) != state:
-                _enter(tx, hooks, watched, row, state)
+        before, state = tx.before(watched.kind.table, key), watched.state(row)
+        if before is None or watched.state(before) != state:
+            yield Entered(watched, row, state)
 
 
-def _enter(tx: Transaction, hooks: Sequence[Hook], watched: Watched, row: Any, state: tuple[str, str]) -> None:
-    for hook in hooks:
-        template = hook.template
-        if state != (template.get("STATE"), template.get("LCM_STATE") if watched.resource == "VM" else ""):
-            continue
-        if watched.resource == "HOST" and template.get("COMMAND") in host_recovery.COMMANDS:
-            host_recovery.begin(tx, hook, row)
-        else:
-            body = _encoded(watched.kind.info_xml(tx, row))
-            arguments = template.get("ARGUMENTS").replace("$TEMPLATE", body)
-            enqueue(tx, hook, arguments, remote_host=_remote_host(tx, watched, row))
+def observe_changes(tx: Transaction) -> None:
+    """Queues the state hooks for objects that enter a state with this transaction."""
+    for change in entered(tx):
+        for hook in _waiting_for(tx, change.watched.resource):
+            _enter(tx, hook, change)
 
 
-def _remote_host(tx: Transaction, watched: Watched, row: Any) -> str:
+def _enter(tx: Transaction, hook: Hook, change: Entered) -> None:
+    template, watched = hook.template, change.watched
+    if change.state != (template.get("STATE"), template.get("LCM_STATE") if watched.resource == "VM" else ""):
+        return
+    if watched.resource == "HOST" and template.get("COMMAND") in host_recovery.COMMANDS:
+        host_recovery.begin(tx, hook, change.row)
+        return
+    arguments = template.get("ARGUMENTS").replace("$TEMPLATE", _encoded(watched.kind.info_xml(tx, change.row)))
+    enqueue(tx, hook, arguments, remote_host=remote_host(tx, change))
+
+
+def remote_host(reader: Reader, change: Entered) -> str:
     """Where a hook with REMOTE = YES runs: on the host itself, or on the VM's."""
-    if watched.resource == "HOST":
-        return str(row.name)
-    if watched.resource == "VM":
-        record = current_record(tx, row)
+    if change.watched.resource == "HOST":
+        return str(change.row.name)
+    if change.watched.resource == "VM":
+        record = current_record(reader, change.row)
         return "" if record is None else record.hostname
     return ""
 
@@ -105,16 +116,16 @@ def observe_call(tx: Transaction, method: str, given: Sequence[Value], hidden: f
     hooks = _waiting_for(tx, method)
     if not hooks:
         return
-    body = _encoded(call_xml(given, hidden, answer, _object_of(tx, method, given, answer)))
+    body = _encoded(call_xml(given, hidden, answer, object_of(tx, method, given, answer)))
     for hook in hooks:
         enqueue(tx, hook, hook.template.get("ARGUMENTS").replace("$API", body))
 
 
-def _object_of(tx: Transaction, method: str, given: Sequence[Value], answer: Value) -> str:
+def object_of(tx: Transaction, method: str, given: Sequence[Value], answer: Value) -> str:
     """The XML of what an allocate has made or a delete has taken away; nothing for other calls and for failures."""
     prefix, _, verb = method.rpartition(".")
     kind = next((one for one in kinds().values() if one.prefix == prefix), None)
-    if kind is None or verb not in ("allocate", "delete") or not _succeeded(answer):
+    if kind is None or verb not in ("allocate", "delete") or not succeeded(answer):
         return ""
     oid = answer[1] if verb == "allocate" and isinstance(answer, list) else given[0]
     if not isinstance(oid, int):
@@ -123,7 +134,7 @@ def _object_of(tx: Transaction, method: str, given: Sequence[Value], answer: Val
     return "" if row is None else kind.info_xml(tx, row)
 
 
-def _succeeded(answer: Value) -> bool:
+def succeeded(answer: Value) -> bool:
     return isinstance(answer, list) and bool(answer) and answer[0] is True
 
 
@@ -137,7 +148,7 @@ def call_xml(given: Sequence[Value], hidden: frozenset[int], answer: Value, extr
         f"<PARAMETER><POSITION>{position}</POSITION><TYPE>{way}</TYPE><VALUE>{cdata(_text(value))}</VALUE></PARAMETER>"
         for position, (way, value) in enumerate(parameters, 1)
     )
-    result = int(_succeeded(answer))
+    result = int(succeeded(answer))
     shown_object = f"<EXTRA>{extra}</EXTRA>" if extra else ""
     return f"<CALL_INFO><RESULT>{result}</RESULT><PARAMETERS>{body}</PARAMETERS>{shown_object}</CALL_INFO>"
 

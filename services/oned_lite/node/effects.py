@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.oned_lite.lifecycle.event_stream import Event
 from services.oned_lite.lifecycle.work import Work, WorkKey
 from services.oned_lite.raft.types import Entry, HardState, SnapshotMeta
 from services.oned_lite.state import Change, ChangeSet
@@ -56,8 +57,9 @@ class RoleChanged:
 @dataclass(slots=True)
 class Effects:
     """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more; `purge`
-    says up to where the log in the database may be deleted, in small steps and in no hurry; `defects` are traces of
-    mistakes in handlers and life cycles, for the log; `fatal` says why the server must stop at once (broken invariant).
+    says up to where the log in the database may be deleted, in small steps and in no hurry; `events` are for those who
+    follow the event stream; `defects` are traces of mistakes in handlers and life cycles, for the log; `fatal` says why
+    the server must stop at once (broken invariant).
     """
 
     frames: list[tuple[int, bytes]] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Effects:
     start: list[Work] = field(default_factory=list)
     stop: list[WorkKey] = field(default_factory=list)
     roles: list[RoleChanged] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     purge: SnapshotMeta | None = None
     defects: list[str] = field(default_factory=list)
     fatal: str = ""

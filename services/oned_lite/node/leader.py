@@ -13,6 +13,7 @@ from services.oned_lite.model.user import USERS
 from services.oned_lite.raft.types import Busy, NotLeader
 from services.oned_lite.state import ChangeSet, Overlay, Transaction
 
+from .announcements import Announcements
 from .clock import Moment
 from .gate import Outcome, Request, failure, serve, unexpected
 from .replica import Replica, encode_answer
@@ -31,6 +32,7 @@ class Leader:
         self._replica = replica
         self._overlay = Overlay(replica.store)
         self._queue = CommitQueue()
+        self._announcements = Announcements(replica)
         self._reads: dict[int, Computed] = {}
         self._next_context = 0
         self._last_proposal = 0
@@ -57,6 +59,7 @@ class Leader:
         self.ready = False
         self._supervisor.stop_all(self._replica.effects)
         self._overlay.clear()
+        self._announcements.clear()
         for computed in self._queue.abandon():
             self._replica.answer(computed.client, encode_answer(failure(computed.method, _outcome_unknown())))
         reads = list(self._reads.values())
@@ -132,14 +135,18 @@ class Leader:
             self._next_context += 1
             self._replica.raft.read_index(self._next_context, moment.ms)
             self._reads[self._next_context] = Computed(pending, body, 0)
+        tx = outcome.transaction or self._transaction(moment, "event")
+        self._announcements.call(pending, outcome.answer, tx, self._last_proposal)
 
     def _propose(self, tx: Transaction, origin: str, moment: Moment) -> int:
         """Raises Busy or NotLeader; nothing has changed then."""
         self._queue_hooks(tx)
         data = tx.change_set(origin).encode()
+        events = self._announcements.changes(tx)
         index = self._replica.raft.propose((data,), moment.ms)
         self._overlay.add(index, tx.rows)
         self._last_proposal = index
+        self._announcements.hold(index, events)
         return index
 
     def _queue_hooks(self, tx: Transaction) -> None:
@@ -160,6 +167,7 @@ class Leader:
         self._overlay.applied(index)
         for computed in self._queue.applied(index):
             replica.answer(computed.client, computed.body, computed.index)
+        self._announcements.applied(index)
         if not self.ready:
             return
         for change in change_set.changes:

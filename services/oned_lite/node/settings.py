@@ -17,7 +17,8 @@ class NodeSettings:
     `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
     long one sent to the leader waits for its answer. `log_retention_*`: how much of the applied log is kept for servers
     that were away for a while; one that needs more gets a snapshot. `linearizable`: methods that read (one.vm.info) and are
-    to be answered by the leader from the newest state instead of locally. Credentials only count in an empty
+    to be answered by the leader from the newest state instead of locally. `events`: whether this server publishes what
+    happens while it leads. Credentials only count in an empty
     database; without a `serveradmin_password` a random one is made.
     """
 
@@ -31,6 +32,7 @@ class NodeSettings:
     forward_timeout_ms: int = 10_000
     requests_max: int = 4096
     linearizable: frozenset[str] = frozenset()
+    events: bool = False
     log_retention_entries: int = 20_000
     log_retention_bytes: int = 64 << 20
 

@@ -34,6 +34,7 @@ from .settings import MariadbSettings, OnedSettings
 
 if TYPE_CHECKING:
     from .control.endpoint import ControlEndpoint
+    from .publisher import Publisher
 
 log = logs.get("oned")
 DEFAULT_CREDENTIALS = "oneadmin:opennebula"
@@ -91,7 +92,9 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
     address = Address(settings.listen.host, listening.getsockname()[1])
     clock = Clock()
     control = _control(settings, clock)
+    publisher = _publisher(settings.events)
     engine = _engine(settings, credentials, address, clock, control)
+    engine.subscribers = publisher
     background: list[asyncio.Task[None]] = []
     trusted = True
     try:
@@ -123,6 +126,8 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
         for one in (listening, peer_socket):
             if one is not None:
                 one.close()
+        if publisher is not None:
+            publisher.close()
     log.info("stopped")
     return 0
 
@@ -156,6 +161,19 @@ def _control(settings: OnedSettings, clock: Clock) -> ControlEndpoint | None:
     return ControlEndpoint(_listen("control", settings.control), clock)
 
 
+def _publisher(address: Address | None) -> Publisher | None:
+    if address is None:
+        return None
+    try:
+        from .publisher import Publisher  # only where it is used: its library need not be there
+    except ImportError as error:
+        raise CannotStart("events: publishing them needs pyzmq: pip install 'onelite[events]'") from error
+    try:
+        return Publisher(address)
+    except OSError as error:
+        raise CannotStart(f"events: cannot publish on {address}: {error.strerror}") from error
+
+
 def _engine(
     settings: OnedSettings,
     credentials: Credentials,
@@ -175,6 +193,7 @@ def _engine(
         servers=tuple(_zone_servers(settings).values()),
         scheduler=settings.scheduler,
         linearizable=frozenset(settings.raft.linearizable),
+        events=settings.events is not None,
         admin=credentials.user,
         password=credentials.password,
     )

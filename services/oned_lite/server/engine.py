@@ -19,6 +19,7 @@ import msgspec
 from services.common import logs
 from services.common.xmlrpc import I8, FaultCode, Value, encode_fault, encode_response
 from services.oned_lite.drivers.port import Driver
+from services.oned_lite.lifecycle.event_stream import Event as StreamEvent
 from services.oned_lite.lifecycle.work import WorkResult
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ErrorCode
@@ -52,6 +53,14 @@ T = TypeVar("T")
 
 class Fatal(Exception):
     """The node found its own state to be wrong. The process must end."""
+
+
+class Subscribers(Protocol):
+    """Who follows the event stream."""
+
+    def publish(self, event: StreamEvent) -> None:
+        """Tells them, without waiting for anybody."""
+        ...
 
 
 class Sender(Protocol):
@@ -101,6 +110,7 @@ class Engine:
         self._table_writer: TableWriter | None = None
         self._stopping = False
         self.links: Sender | None = None
+        self.subscribers: Subscribers | None = None
         self.role: RoleChanged | None = None
         self.counters = Counters()
         self.storage_problem = ""
@@ -268,6 +278,11 @@ class Engine:
             self._works.start(work)
         for role in effects.roles:
             self._role_changed(role)
+        if self.subscribers is not None:
+            for told in effects.events:
+                self.subscribers.publish(told)
+        for trace in effects.defects:
+            log.error("a mistake in a method, life cycle or hook: what it did is undone", trace=trace)
         if effects.fatal:
             raise Fatal(effects.fatal)
 

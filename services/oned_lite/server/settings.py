@@ -115,7 +115,8 @@ class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """`data`: this server's own folder; `datastores`: the one all servers share (default: under `data`).
 
     `credentials`: a file "oneadmin:password", of the first user and, the same on all servers, for the links between
-    them. Without `cluster` the server is alone. `control`: where tests may reset and disturb it; off without.
+    them. Without `cluster` the server is alone. `control`: where tests may reset and disturb it; off without. `events`:
+    where to publish the event stream (OpenNebula's port is 2101); needs pyzmq.
     """
 
     listen: Address
@@ -127,6 +128,7 @@ class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     raft: RaftSettings = RaftSettings()
     scheduler: bool = True
     control: Address | None = None
+    events: Address | None = None
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
