@@ -58,9 +58,9 @@ def _settings(database: MariadbServer) -> dict[str, Any]:
     return {"kind": "mariadb", "socket": str(database.socket), "user": database.user, "name": "opennebula"}
 
 
-def make_users(leader: Oned, count: int) -> list[int]:
+def make_users(leader: Oned, count: int, prefix: str = "bench") -> list[int]:
     """Users for clients to write to, one each."""
-    return [int(leader.call("one.user.allocate", f"bench{n}", "password", "core", [])[1]) for n in range(count)]
+    return [int(leader.call("one.user.allocate", f"{prefix}{n}", "password", "core", [])[1]) for n in range(count)]
 
 
 def updates(servers: Sequence[Oned], users: Sequence[int], seconds: float) -> Plan:
