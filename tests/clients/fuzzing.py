@@ -40,7 +40,7 @@ VALUES = (
     "dummy", "bridge", "802.1Q", "IP4", "IP6", "ETHER", "IP4_6_STATIC", "OS", "DATABLOCK", "CDROM", "SYSTEM_DS",
     "fs", "swap", "raw", "qcow2", "10.0.0.1", "10.0.0.300", "::1", "fd00::", "02:00:00:00:00:01", "ff:ff",
     "0:100", "1,2,3", ",", "TCP", "inbound", "INCREMENT", "poweroff", "snapshot-create", "é中", "<&>'", "]]",
-    "$NAME", "$NETWORK[IP, NETWORK=\\\"x\\\"]", "%s%n", "../../etc/passwd", "A" * 5000, "9" * 5000, "1,²",
+    "$NAME", "$NETWORK[IP, NETWORK=\\\"x\\\"]", "%s%n", "../../etc/passwd", "A" * 5000, "9" * 5000, "9" * 18, "1,²",
     "FREE_CPU > 1 & (NAME = x | !ID = 3)", "((((", "-FREE_MEMORY * 2 / 0", "1970-01-01T00:00:00", "\\\\", "\t",
 )  # fmt: skip
 TEXTS = (

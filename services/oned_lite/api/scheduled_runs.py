@@ -8,6 +8,7 @@ from services.oned_lite.lifecycle.scheduled_actions import after_run, is_due
 from services.oned_lite.lifecycle.work import Step, Timer
 from services.oned_lite.model.backupjob import BACKUPJOBS
 from services.oned_lite.model.errors import ApiError, action
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.scheduled_action import BACKUPJOB_PARENT, SCHEDULED_ACTIONS, ScheduledAction
 from services.oned_lite.model.vm import VMS
 from services.oned_lite.policy.caller import INTERNAL
@@ -27,7 +28,7 @@ Perform = Callable[[Call, int, list[str]], object]
 def _number(arguments: list[str], place: int) -> int:
     """Raises ACTION where ARGS lacks that number."""
     text = arguments[place] if place < len(arguments) else ""
-    if not text.lstrip("-").isdigit():
+    if not is_whole(text.removeprefix("-")):
         raise action(f"Missing or malformed ARGS, number {place + 1} must be an integer")
     return int(text)
 

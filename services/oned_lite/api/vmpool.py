@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from services.common.xmlrpc import EncodedText, Value, encode_text
 from services.oned_lite.model.errors import bad_request, internal
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.vm import VMS, Vm, encoded_short, render
 from services.oned_lite.model.vm_states import VmState
 from services.oned_lite.policy.authorization import Right, allowed
@@ -32,7 +33,7 @@ def infoextended(call: Call, filter_flag: int, start_id: int, end_id: int, state
 @METHODS.read("infoset")
 def infoset(call: Call, ids: str, extended: bool) -> Value:
     """`ids` separated by commas; what is no number is passed over."""
-    wanted = sorted({int(part) for part in ids.split(",") if part.strip().isdecimal()}, reverse=True)
+    wanted = sorted({int(part) for part in ids.split(",") if is_whole(part.strip())}, reverse=True)
     rows = [row for oid in wanted if (row := call.tx.get(VMS.table, oid)) is not None]
     return _pool(call, [row for row in rows if allowed(call.tx, call.caller, Right.USE, VMS, row)], extended=extended)
 

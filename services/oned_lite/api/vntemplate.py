@@ -7,6 +7,7 @@ from services.oned_lite.lifecycle.vnet_create import VnetFault, check_mandatory
 from services.oned_lite.model.cluster import CLUSTERS, DEFAULT_CLUSTER
 from services.oned_lite.model.errors import ApiError, ErrorCode, internal
 from services.oned_lite.model.errors import allocate as cannot_allocate
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.removal import remove
 from services.oned_lite.model.vntemplate import VNTEMPLATES, VnTemplate
@@ -105,6 +106,6 @@ def instantiate(call: Call, oid: int, name: str, extra_template: str) -> int:
 
 def _clusters(call: Call, template: Template) -> tuple[int, ...]:
     """Those in CLUSTER_IDS that there are, else the default one."""
-    asked = {int(part) for part in template.get("CLUSTER_IDS").replace(" ", "").split(",") if part.isdigit()}
+    asked = {int(part) for part in template.get("CLUSTER_IDS").replace(" ", "").split(",") if is_whole(part)}
     found = tuple(oid for oid in sorted(asked) if call.tx.get(CLUSTERS.table, oid) is not None)
     return found or (DEFAULT_CLUSTER,)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from services.common.template import Template
 from services.oned_lite.model.backupjob import BACKUPJOBS, PARALLEL, SEQUENTIAL, BackupJob
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.times import stamp
 from services.oned_lite.model.vm import VMS, Vm
 from services.oned_lite.state import Transaction
@@ -42,7 +43,7 @@ def normalized(template: Template) -> Template:
 
 def _distinct_ids(text: str) -> str:
     ids = (part.strip() for part in text.split(","))
-    return ",".join(dict.fromkeys(str(int(oid)) for oid in ids if oid.isascii() and oid.isdigit()))
+    return ",".join(dict.fromkeys(str(int(oid)) for oid in ids if is_whole(oid)))
 
 
 # ---------------------------------------------------------------------- members

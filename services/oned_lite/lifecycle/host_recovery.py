@@ -18,6 +18,7 @@ from services.oned_lite.model.errors import ApiError
 from services.oned_lite.model.hook import HOOKS, Hook
 from services.oned_lite.model.host import HOSTS, Host, HostState
 from services.oned_lite.model.host_recovery import HOST_RECOVERIES, HostRecovery, Phase, Remedy
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState, VmState
 from services.oned_lite.state import Reader, Transaction
@@ -61,7 +62,7 @@ def begin(tx: Transaction, cause: Hook, host: Host) -> None:
 def again(tx: Transaction, cause: Hook, arguments: str) -> bool:
     """Once more, for the host that the arguments of a logged execution begin with; False where it is gone."""
     host_id = arguments.partition(" ")[0]
-    host = tx.get(HOSTS.table, int(host_id)) if host_id.isdecimal() else None
+    host = tx.get(HOSTS.table, int(host_id)) if is_whole(host_id) else None
     if host is not None:
         begin(tx, cause, host)
     return host is not None
@@ -69,7 +70,7 @@ def again(tx: Transaction, cause: Hook, arguments: str) -> bool:
 
 def _cycles(words: list[str]) -> int:
     place = words.index("-p") + 1 if "-p" in words else len(words)
-    return int(words[place]) if place < len(words) and words[place].isdecimal() else DEFAULT_CYCLES
+    return int(words[place]) if place < len(words) and is_whole(words[place]) else DEFAULT_CYCLES
 
 
 # ---------------------------------------------------------------------- phases

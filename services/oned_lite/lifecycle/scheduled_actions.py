@@ -7,6 +7,7 @@ from enum import IntEnum
 from msgspec.structs import replace
 
 from services.common.template import Template, Vector
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.objects import COUNTERS, Counter
 from services.oned_lite.model.scheduled_action import (
     SCHEDULED_ACTIONS,
@@ -19,8 +20,6 @@ from services.oned_lite.state import Transaction
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S
-TIME_DIGITS_MAX = 12
-"""Of an epoch second that lies in this or the next thousands of years."""
 
 
 class ScheduleFault(Exception):
@@ -128,7 +127,7 @@ def _time(text: str, start: int | None) -> int:
     """Epoch seconds, or `+seconds` after the start."""
     relative = text.startswith("+") and start is not None
     digits = text[1:] if relative else text
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= TIME_DIGITS_MAX):
+    if not is_whole(digits):
         raise ScheduleFault(f"Unable to parse the time value or value is empty: {text}")
     return int(digits) + (start or 0 if relative else 0)
 
@@ -143,7 +142,7 @@ def _with_repetition(row: ScheduledAction, given: Vector) -> ScheduledAction:
     if not days:
         raise ScheduleFault("Repeat set, but DAYS are empty")
     allowed, fault = DAYS[Repeat(repeat)]
-    numbers = [int(day) if day.isdigit() else -1 for day in days.replace(" ", "").split(",")]
+    numbers = [int(day) if is_whole(day) else -1 for day in days.replace(" ", "").split(",")]
     if any(number not in allowed for number in numbers) or (repeat == Repeat.HOURLY and len(numbers) > 1):
         raise ScheduleFault(fault)
     return replace(row, repeat=repeat, days=days)

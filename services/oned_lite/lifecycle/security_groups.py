@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from services.common.template import Template, Vector
 from services.oned_lite.model import vm_uses
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.objects import ObjectType
 from services.oned_lite.model.secgroup import SECGROUPS, SecurityGroup
 from services.oned_lite.model.vnet import VNETS
@@ -19,7 +20,7 @@ NIC_NAMES = ("NIC", "NIC_ALIAS", "PCI")
 
 def listed(*texts: str) -> list[int]:
     """The ids in texts like "0,100", each once, ascending."""
-    return sorted({int(part) for text in texts for part in text.split(",") if part.strip().isdigit()})
+    return sorted({int(part) for text in texts for part in text.split(",") if is_whole(part.strip())})
 
 
 def text_of(groups: list[int]) -> str:

@@ -10,6 +10,7 @@ from services.common.template import Template, Vector
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import internal
 from services.oned_lite.model.image import IMAGES, ImageType
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.user import USERS
 from services.oned_lite.state import Reader
 
@@ -147,7 +148,7 @@ def files(reader: Reader, text: str) -> str:
         return text
     found = []
     for key, value in _FILE.findall(text):
-        oid = int(value) if key.upper() == "IMAGE_ID" and value.isdigit() else _by_name(reader, value)
+        oid = int(value) if key.upper() == "IMAGE_ID" and is_whole(value) else _by_name(reader, value)
         image = None if oid is None else reader.get(IMAGES.table, oid)
         if image is None or image.type is not ImageType.CONTEXT:
             raise internal("Only images of type CONTEXT can be used in FILE_DS attribute.")

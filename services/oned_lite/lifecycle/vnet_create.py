@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from services.common.template import Template, Vector
 from services.oned_lite.model.configuration import Configuration
+from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.vnet import MANAGED, VNETS, Vnet, VnetState
 from services.oned_lite.state import Reader, Transaction
 
@@ -123,7 +124,7 @@ def _reserved(text: str) -> Collection[int]:
     found: set[int] = set()
     for part in text.replace(" ", "").split(","):
         first, _, last = part.partition(":")
-        if first.isdigit():
+        if is_whole(first):
             found.update(range(int(first), int(last or first) + 1))
     return found
 
@@ -131,7 +132,7 @@ def _reserved(text: str) -> Collection[int]:
 # ---------------------------------------------------------------------- security groups
 def security_groups(text: str) -> set[int]:
     """Ids of a SECURITY_GROUPS attribute; what is no number is passed over."""
-    return {int(part) for part in text.replace(" ", "").split(",") if part.isdigit()}
+    return {int(part) for part in text.replace(" ", "").split(",") if is_whole(part)}
 
 
 def group_list(oids: Collection[int]) -> str:

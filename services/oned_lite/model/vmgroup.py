@@ -9,6 +9,7 @@ import msgspec
 from services.common.template import Template, Vector
 from services.oned_lite.state import Reader
 
+from .numbers import is_whole
 from .objects import Kind, NameScope, ObjectType, PoolObject, kind_table
 from .xml import template_element
 
@@ -34,7 +35,7 @@ class Role(msgspec.Struct, frozen=True, array_like=True):
 
     def hosts(self, name: str) -> frozenset[int]:
         """HOST_AFFINED or HOST_ANTI_AFFINED."""
-        return frozenset(int(part) for part in self.fields.get(name).split(",") if part.strip().isdigit())
+        return frozenset(int(part) for part in self.fields.get(name).split(",") if is_whole(part.strip()))
 
     def to_xml(self) -> str:
         shown = self.fields.with_set("ID", str(self.oid))

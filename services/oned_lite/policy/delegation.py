@@ -12,6 +12,8 @@ import binascii
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from services.oned_lite.model.numbers import is_whole
+
 SERVER_CIPHER = "server_cipher"
 _KEY_LENGTH, _VECTOR_LENGTH, _BLOCK_BITS = 32, 16, 128
 
@@ -21,7 +23,7 @@ def opens(stored_hash: str, server: str, token: str) -> int | None:
     looked at: the session string says whom the server speaks for."""
     text = _decrypted(stored_hash, token)
     parts = [] if text is None else text.split(":")
-    if len(parts) != 3 or parts[0] != server or not parts[2].isdecimal():
+    if len(parts) != 3 or parts[0] != server or not is_whole(parts[2]):
         return None
     return int(parts[2])
 

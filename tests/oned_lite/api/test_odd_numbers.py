@@ -48,3 +48,23 @@ def test_a_size_of_more_than_64_bits_counts_as_none(oned: LocalOned) -> None:
     )
     oned.call("one.template.instantiate", SESSION, 0, "", True, "", False)
     assert oned.call("one.vmpool.info", SESSION, -2, -1, -1, -2)[0] is True
+
+
+@pytest.mark.parametrize("digits", ["²", "٣", "1,²", "9" * 5000, "9" * 18])
+def test_digits_that_are_no_ids_or_days_are_answered(digits: str, oned: LocalOned) -> None:
+    oned.call("one.vm.allocate", SESSION, "CPU = 1\nMEMORY = 1", True)
+    for method, *arguments in (
+        (
+            "one.vm.schedadd",
+            0,
+            f'SCHED_ACTION = [ ACTION = poweroff, TIME = 4000000000, REPEAT = 1, DAYS = "{digits}" ]',
+        ),
+        ("one.vm.schedadd", 0, f"SCHED_ACTION = [ ACTION = poweroff, TIME = {digits}, REPEAT = 3, DAYS = 1 ]"),
+        ("one.vmpool.infoset", digits, False),
+        ("one.vn.allocate", f'NAME = n\nVN_MAD = bridge\nBRIDGE = b\nSECURITY_GROUPS = "{digits}"', 0),
+        ("one.vmgroup.allocate", f'NAME = g\nROLE = [ NAME = a, HOST_AFFINED = "{digits}" ]'),
+        ("one.backupjob.allocate", f'NAME = j\nBACKUP_VMS = "{digits}"'),
+        ("one.vm.allocate", f'CPU = 1\nMEMORY = 1\nCONTEXT = [ FILES_DS = "$FILE[IMAGE_ID={digits}]" ]', True),
+    ):
+        assert oned.call(method, SESSION, *arguments)[0] in (True, False)
+    oned.settle()
