@@ -10,7 +10,7 @@ from services.oned_lite.server.calls import Answered, Backend
 from services.oned_lite.server.http import Cancel
 
 from .calls import CallLog
-from .faults import FaultRule, Faults
+from .faults import NO_DOCUMENT, FaultRule, Faults
 
 
 class WatchedBackend:
@@ -33,7 +33,7 @@ class WatchedBackend:
         rule = self._faults.take(method)
         if rule is None:
             return self._backend.call(method, arguments, note)
-        disturbed = _Disturbed(self._backend, rule, method, arguments, note)
+        disturbed = _Disturbed(self._backend, self._faults, rule, method, arguments, note)
         disturbed.begin()
         return disturbed.cancel
 
@@ -42,9 +42,16 @@ class _Disturbed:
     """One call that a fault is in the way of."""
 
     def __init__(
-        self, backend: Backend, rule: FaultRule, method: str, arguments: list[Value], answered: Answered
+        self,
+        backend: Backend,
+        faults: Faults,
+        rule: FaultRule,
+        method: str,
+        arguments: list[Value],
+        answered: Answered,
     ) -> None:
         self._backend = backend
+        self._faults = faults
         self._rule = rule
         self._method = method
         self._arguments = arguments
@@ -73,3 +80,5 @@ class _Disturbed:
             self._answered(document)
         elif self._rule.then == "serve":
             self._serve(self._answered)
+        else:
+            self._cancel = self._faults.hang(lambda: self._answered(NO_DOCUMENT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
@@ -53,6 +54,7 @@ class Faults:
     def __init__(self) -> None:
         self._rules: list[FaultRule] = []
         self._left: list[int | None] = []
+        self._hanging: set[Callable[[], None]] = set()
 
     @property
     def rules(self) -> tuple[FaultRule, ...]:
@@ -66,8 +68,17 @@ class Faults:
         self._left.append(rule.times)
 
     def clear(self) -> None:
+        """Calls that hang are cut: many clients have long gone without anybody noticing."""
         self._rules.clear()
         self._left.clear()
+        for cut in tuple(self._hanging):
+            cut()
+        self._hanging.clear()
+
+    def hang(self, cut: Callable[[], None]) -> Callable[[], None]:
+        """A call that is not answered until the faults are cleared; the result is to be called where its client leaves."""
+        self._hanging.add(cut)
+        return lambda: self._hanging.discard(cut)
 
     def take(self, method: str) -> FaultRule | None:
         """The rule for this call, which counts as one of its times."""

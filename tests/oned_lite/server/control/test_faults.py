@@ -72,6 +72,21 @@ async def test_a_call_that_hangs_is_noted_without_an_answer() -> None:
     assert log.calls[0].outcome == "none"
 
 
+async def test_calls_that_hang_are_cut_when_faults_are_cleared() -> None:
+    backend, faults = Served(), Faults()
+    faults.add(FaultRule(then="hang"))
+    watched, found = WatchedBackend(backend, CallLog(METHODS), faults, lambda: 1000), list[bytes]()
+    watched.call("one.vm.info", ["ann:pw", 1], found.append)
+    gone = watched.call("one.vm.info", ["ann:pw", 1], found.append)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gone()
+
+    faults.clear()
+
+    assert found == [NO_DOCUMENT]
+
+
 def test_other_methods_are_left_alone() -> None:
     faults = Faults()
     faults.add(FaultRule(method="one.image.*"))
