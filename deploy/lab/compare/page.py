@@ -129,7 +129,7 @@ def _timeline_legend(words: Words) -> str:
     items = " ".join(f'<i class="{kind}"></i>{escape(words[kind])}' for kind in kinds)
     return (
         f'<p class="legend">{items} <i class="out"></i>{escape(words["taken_out"])} '
-        f'<i class="broken"></i>{escape(words["fault"])}</p>'
+        f'<i class="broken"></i>{escape(words["fault"].lower())}</p>'
     )
 
 

@@ -1,7 +1,7 @@
 """Looks at a balancer several times a second: which servers does it keep traffic away from?
 
 Ours says so on its status address and HAProxy on its socket. nginx has no such page: its log says when it disables a
-server, and it then keeps away from it for `fail_timeout`.
+server, and it then keeps away from it until `fail_timeout` whole seconds of its clock have passed.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ class NginxEye:
         self._until: dict[str, float] = {}
 
     async def look(self) -> set[str]:
-        now = time.monotonic()
+        now = time.time()  # the clock nginx counts whole seconds of
         with self._log.open("rb") as file:
             file.seek(self._read)
             # A line that is still being written is read the next time.
             complete = file.read().rpartition(b"\n")[0]
         self._read += len(complete) + 1 if complete else 0
         for name in nginx_disabled(complete.decode(errors="replace"), self._servers):
-            self._until[name] = now + self._fail_timeout_s
+            self._until[name] = int(now) + self._fail_timeout_s + 1
         return {name for name, until in self._until.items() if until > now}
 
 
