@@ -139,7 +139,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Requests left at most {lag} ms after they were due (worst run). The balancer was looked at every 50 ms; of nginx "
         "the log tells when a server is taken out, and fail_timeout, in whole seconds, when it may come back.",
         "As requisições partiram no máximo {lag} ms depois do instante devido (pior execução). O balanceador foi observado "
-        "a cada 50 ms; no nginx o registro diz quando um servidor sai, e fail_timeout, em segundos inteiros, quando pode voltar.",
+        "a cada 50 ms; no nginx o registro diz quando um servidor sai, e fail_timeout (segundos inteiros) quando volta.",
     ),
     "absent": ("Not installed here, and left out: {names}.", "Não instalados aqui, e deixados de fora: {names}."),
     "files": (
