@@ -95,6 +95,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
     fault = _delete_fault(call.tx, oid)
     if fault is not None:
         raise action(f"Cannot delete security group. {fault}")
+    vm_uses.forget(call.tx, ObjectType.SECGROUP, oid)
     remove(call.tx, SECGROUPS, oid)
     return oid
 

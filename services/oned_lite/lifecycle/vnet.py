@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from services.common.template import Vector
-from services.oned_lite.model import lease
+from services.oned_lite.model import lease, vm_uses
 from services.oned_lite.model.address_range import RangeFault, new_range
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.quota import NETWORK_QUOTA
@@ -100,6 +100,7 @@ def forget(tx: Transaction, row: Vnet) -> None:
     _return_addresses(tx, row)
     for one in row.ranges:
         lease.free_all(tx, row.oid, one.ar_id)
+    vm_uses.forget(tx, VNETS.type, row.oid)
     remove(tx, VNETS, row.oid)
 
 

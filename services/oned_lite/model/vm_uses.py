@@ -70,6 +70,12 @@ def leave(tx: Transaction, kind: ObjectType, oid: int, vm_id: int) -> None:
         tx.delete(VM_USES, key)
 
 
+def forget(tx: Transaction, kind: ObjectType, oid: int) -> None:
+    """The object goes away."""
+    for use in of_object(tx, kind, oid):
+        leave(tx, kind, oid, use.vm_id)
+
+
 def to_xml(reader: Reader, kind: ObjectType, oid: int) -> str:
     """`<UPDATED_VMS>` … `<ERROR_VMS>`."""
     uses = of_object(reader, kind, oid)

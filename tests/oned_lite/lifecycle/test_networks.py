@@ -10,6 +10,7 @@ import pytest
 
 from services.common.xmlrpc import Value
 from services.oned_lite.drivers.scripted import Outcome, OutcomeRule, Script, ScriptedDrivers
+from services.oned_lite.model.vm_uses import VM_USES
 from tests.oned_lite.local import LocalOned
 
 ADMIN = "oneadmin:opennebula"
@@ -136,6 +137,19 @@ def test_a_hypervisor_that_missed_rules_gets_them_by_another_commit(lab: Lab) ->
     ranges = [rule.findtext("RANGE") for rule in lab.info("vm", vm).findall("TEMPLATE/SECURITY_GROUP_RULE")]
     assert "443" in ranges
     assert "80" not in ranges
+
+
+def test_a_group_deleted_while_a_hypervisor_is_told_holds_up_nobody(lab: Lab) -> None:
+    oid = lab.network()
+    group = lab.made("one.secgroup.allocate", "NAME=web\nRULE=[PROTOCOL=TCP,RULE_TYPE=inbound,RANGE=80]")
+    vm = lab.running_vm(f"NETWORK_ID={oid},SECURITY_GROUPS={group}")
+    lab.made("one.secgroup.commit", group, False)
+    lab.made("one.secgroup.delete", group)
+    lab.oned.settle()
+    assert listed(lab.info("secgroup", 0), "UPDATED_VMS") == [vm]
+    lab.made("one.vm.action", "terminate-hard", vm)
+    lab.oned.settle()
+    assert lab.oned.store.count(VM_USES) == 0
 
 
 def test_a_change_reaches_many_vms_a_few_at_a_time(lab: Lab) -> None:
