@@ -216,13 +216,18 @@ def test_mistakes_are_explained(oned: Oned) -> None:
         oned.control.step_down()
 
 
-def test_a_web_page_cannot_use_it(oned: Oned) -> None:
-    """Browsers send forms to any address without asking, though not as application/json."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{oned.control.port}/reset", b"{}", {"Content-Type": "text/plain"}
-    )
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, "415"),
+        ({"Content-Type": "application/json", "Host": "testbed.example:2640"}, "403"),
+    ],
+)
+def test_a_web_page_cannot_use_it(oned: Oned, headers: dict[str, str], status: str) -> None:
+    """Browsers send forms to any address without asking, though not as application/json; and they believe in names."""
+    request = urllib.request.Request(f"http://127.0.0.1:{oned.control.port}/reset", b"{}", headers)
 
-    with pytest.raises(urllib.error.HTTPError, match="415") as error:
+    with pytest.raises(urllib.error.HTTPError, match=status) as error:
         urllib.request.urlopen(request, timeout=5)
 
     error.value.close()

@@ -55,6 +55,7 @@ class HttpRequest:
     keep_alive: bool
     version: str
     content_type: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class _Incoming:
 
     path: bytes = b""
     content_type: bytes = b""
+    host: bytes = b""
     expects_continue: bool = False
     head_complete: bool = False
     parts: list[bytes] = field(default_factory=list)
@@ -235,6 +237,8 @@ class HttpConnection(asyncio.Protocol):
             self._incoming.expects_continue = value.lower() == b"100-continue"
         elif header == b"content-type":
             self._incoming.content_type = value
+        elif header == b"host":
+            self._incoming.host = value
         elif header == b"content-length" and value.isdigit() and int(value) > self._limits.body:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body may have {self._limits.body} bytes")
 
@@ -271,6 +275,7 @@ class HttpConnection(asyncio.Protocol):
                 keep_alive=self._parser.should_keep_alive(),
                 version=self._parser.get_http_version(),
                 content_type=_media_type(incoming.content_type),
+                host=incoming.host.decode("latin-1"),
             )
         )
 

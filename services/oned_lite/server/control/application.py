@@ -1,7 +1,8 @@
 """JSON over HTTP for the tests of tools: reset, clock, drivers' outcomes, faults, leadership, calls received.
 
-`GET /` lists what there is. Bodies are JSON objects sent as application/json: a web page that some browser shows cannot
-send that to another place without asking, so a page can do no harm to a testbed that runs on the same machine.
+`GET /` lists what there is. A web page in a browser on the same machine can do no harm: bodies are JSON objects sent as
+application/json, which a page cannot send to another place without asking, and a name that a page's owner has made to mean
+this machine is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from services.oned_lite.drivers.scripted import OutcomeRule
 from services.oned_lite.server.http import Cancel, HttpAnswer, HttpRequest, Respond
+from services.oned_lite.server.settings import is_loopback
 
 from .bench import Bench, Refused
 from .faults import FaultRule
@@ -80,6 +82,9 @@ class ControlApplication:
         }
 
     def __call__(self, request: HttpRequest, respond: Respond) -> Cancel | None:
+        if request.host and not is_loopback(_host(request.host)):
+            respond(_json(HTTPStatus.FORBIDDEN, {"error": "ask for an address of this machine, not for a name"}))
+            return None
         action = self._actions.get(f"{request.method} {request.path}")
         if action is None:
             known = any(one.endswith(f" {request.path}") for one in self._actions)
@@ -97,6 +102,13 @@ class ControlApplication:
     async def _advance(self, body: bytes) -> object:
         self._bench.advance(_decoded(body, Advance).advance_s)
         return {"ahead_s": self._bench.clock.ahead_s}
+
+
+def _host(text: str) -> str:
+    """Of `HOST`, `HOST:PORT`, `[IPV6]:PORT`."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
