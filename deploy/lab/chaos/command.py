@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+from collections.abc import Coroutine
 from pathlib import Path
+
+from deploy.lab.foreground import until_interrupted
 
 DESCRIPTION = """\
 Clients write and read through daemons of their own while faults run; then every fault is healed, and what the clients were
@@ -55,4 +58,15 @@ def _chaos(arguments: argparse.Namespace) -> int:
         seed=random.SystemRandom().randrange(1_000_000) if arguments.seed is None else arguments.seed,
         report=arguments.report.absolute(),
     )
-    return 0 if asyncio.run(run(plan, lambda line: print(line, flush=True))) else 1
+    return 0 if asyncio.run(_until_done(run(plan, lambda line: print(line, flush=True)))) else 1
+
+
+async def _until_done(work: Coroutine[None, None, bool]) -> bool:
+    """What `work` returns; at Ctrl-C or SIGTERM it heals and stops everything first."""
+    results: list[bool] = []
+
+    async def note() -> None:
+        results.append(await work)
+
+    await until_interrupted(note())
+    return results[0]

@@ -51,9 +51,12 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Clock:
-    """Microseconds since it was made."""
+    """Microseconds since it was made, or started again."""
 
     def __init__(self) -> None:
+        self._began = time.monotonic_ns()
+
+    def restart(self) -> None:
         self._began = time.monotonic_ns()
 
     def now_us(self) -> int:

@@ -30,6 +30,7 @@ SETTLE_S = 60.0
 AFTERMATH_S = 1.0
 """Clients go on for so long after the last fault is healed."""
 POOL_ALL = (-2, -1, -1)
+ANY = "any"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,25 +61,44 @@ def default_faults(db: DatabaseKind) -> list[str]:
 async def run(plan: Plan, say: Callable[[str], None]) -> bool:
     """Whether every check holds. LabError where the run itself could not be made."""
     plan.report.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="onelite-chaos-") as name:
-        cluster = Cluster(LabFolder(Path(name)), plan.servers, plan.db)
-        try:
-            say(f"starting {plan.servers} servers on {plan.db}; seed {plan.seed}")
-            await cluster.start()
-            with History(plan.report / "history.jsonl", Clock()) as history:
-                checks = await _storm(plan, cluster, history, say)
-        finally:
-            await cluster.stop()
-        good = all(check.good for check in checks)
-        if not good:
-            report.keep_logs(cluster.folder.log("any").parent, plan.report / "logs")
+    with (
+        tempfile.TemporaryDirectory(prefix="onelite-chaos-") as name,
+        History(plan.report / "history.jsonl", Clock()) as history,
+    ):
+        checks = await _run_in(LabFolder(Path(name)), plan, history, say)
     report.write(plan.report, report.Facts(plan.servers, plan.db, plan.seed, checks), history)
     for check in checks:
         say(f"{'good' if check.good else 'BAD '}  {check.name} ({check.judged})")
         for problem in check.problems[:5]:
             say(f"      {problem}")
     say(f"report: {plan.report / 'report.html'}")
-    return good
+    return all(check.good for check in checks)
+
+
+async def _run_in(folder: LabFolder, plan: Plan, history: History, say: Callable[[str], None]) -> list[Check]:
+    """The daemons' logs are kept where something is wrong."""
+    cluster = Cluster(folder, plan.servers, plan.db)
+    checks: list[Check] = []
+    try:
+        say(f"starting {plan.servers} servers on {plan.db}; seed {plan.seed}")
+        await cluster.start()
+        history.clock.restart()
+        checks = await _storm(plan, cluster, history, say)
+    except BaseExceptionGroup as failures:
+        ours, _ = failures.split(LabError)
+        if ours is None:
+            raise
+        raise _first(ours) from None
+    finally:
+        await cluster.stop()
+        if not (checks and all(check.good for check in checks)) and folder.log(ANY).parent.is_dir():
+            report.keep_logs(folder.log(ANY).parent, plan.report / "logs")
+    return checks
+
+
+def _first(failures: BaseExceptionGroup[LabError]) -> LabError:
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _storm(plan: Plan, cluster: Cluster, history: History, say: Callable[[str], None]) -> list[Check]:
