@@ -14,6 +14,9 @@ FED = 0.45
 SAME = 2.0
 """Arrangements whose users were harmed no more often than this apart (requests per run) count as equal."""
 
+ALIKE = 0.1
+"""So do those that are no further apart than this share of the whole range."""
+
 
 def by_fault(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
     """The summaries of each fault, in the order of the runs."""
@@ -33,14 +36,14 @@ def _of_fault(fault: str, summaries: Sequence[Summary], words: Words) -> list[st
     if fault != "overload":
         unseen = [summary for summary in summaries if summary["detect_s"].median == NEVER]
         if unseen:
-            sentences.append(words.say("unseen", who=_names(unseen, words)))
+            sentences.append(words.say("unseen", who=_names(unseen, words, begin=True)))
     fed = [summary for summary in summaries if summary["shared_out"].median > FED]
     if fed and fault == "errors":
         share = max(summary["shared_out"].median for summary in fed)
         sentences.append(words.say("fed", share=f"{100 * share:.0f} %", who=_names(fed, words)))
     hasty = [summary for summary in summaries if summary["false_ejections"].median > 0]
     if hasty:
-        sentences.append(words.say("falsely", who=_names(hasty, words)))
+        sentences.append(words.say("falsely", who=_names(hasty, words, begin=True)))
     return sentences
 
 
@@ -50,8 +53,9 @@ def _harm(fault: str, summaries: Sequence[Summary], words: Words) -> str:
     name = escape(words.fault(fault))
     if high - low <= SAME:
         return words.say("equal", fault=name, low=_range(low, high))
-    best = [summary for summary in summaries if summary.harmed <= low + SAME]
-    worst = [summary for summary in summaries if summary.harmed >= high - SAME]
+    apart = max(SAME, ALIKE * (high - low))
+    best = [summary for summary in summaries if summary.harmed <= low + apart]
+    worst = [summary for summary in summaries if summary.harmed >= high - apart]
     return words.say(
         "best",
         fault=name,
@@ -66,5 +70,7 @@ def _range(low: float, high: float) -> str:
     return f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f}–{high:.0f}"
 
 
-def _names(summaries: Sequence[Summary], words: Words) -> str:
-    return ", ".join(escape(words[summary.arrangement]) for summary in summaries)
+def _names(summaries: Sequence[Summary], words: Words, *, begin: bool = False) -> str:
+    """The arrangements; at the beginning of a sentence the first is written large."""
+    first, *others = (summary.arrangement for summary in summaries)
+    return escape(", ".join([words.title(first) if begin else words[first], *(words[name] for name in others)]))
