@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from services.common.template import Template, Vector, cdata
+from services.common.template import Template, Vector
 from services.common.xmlrpc import EncodedText, encode_text
 from services.oned_lite.state import Reader
 
@@ -156,19 +156,22 @@ _USER_SHOWN = (
 def _short_template(template: Template) -> str:
     """CPU, MEMORY, VCPU; then disks and NICs. Aliases are listed as NICs among the others, in order of NIC_ID."""
     sizes = "".join(f"<{name}>{template.get(name)}</{name}>" for name in ("CPU", "MEMORY", "VCPU"))
-    disks = "".join(
-        "<DISK>" + "".join(f"<{key}>{cdata(disk.get(key))}</{key}>" for key in _DISK_SHOWN) + "</DISK>"
-        for disk in template.vectors("DISK")
-    )
+    disks = "".join(map(_short_disk, template.vectors("DISK")))
     nics = (*template.vectors("NIC"), *template.vectors("NIC_ALIAS"))
     shown = "".join(map(_short_nic, sorted(nics, key=lambda nic: nic.get_int("NIC_ID") or 0)))
     graphics = "".join(vector.to_xml("GRAPHICS") for vector in template.vectors("GRAPHICS"))
     return f"<TEMPLATE>{sizes}{disks}{shown}{graphics}</TEMPLATE>"
 
 
+def _short_disk(disk: Vector) -> str:
+    values = dict(disk.pairs)
+    return "<DISK>" + "".join([text_element(key, values.get(key, "")) for key in _DISK_SHOWN]) + "</DISK>"
+
+
 def _short_nic(nic: Vector) -> str:
-    addresses = "".join(text_element(key, nic[key]) for key in _NIC_SHOWN_IF_SET if nic.get(key))
-    return f"<NIC>{addresses}" + "".join(text_element(key, nic.get(key)) for key in _NIC_SHOWN) + "</NIC>"
+    values = dict(nic.pairs)
+    addresses = "".join([text_element(key, values[key]) for key in _NIC_SHOWN_IF_SET if values.get(key)])
+    return f"<NIC>{addresses}" + "".join([text_element(key, values.get(key, "")) for key in _NIC_SHOWN]) + "</NIC>"
 
 
 _rendered: dict[int, tuple[Vm, History | None, EncodedText]] = {}
@@ -197,7 +200,8 @@ def encoded_short(reader: Reader, row: Vm) -> EncodedText:
 
 def _short_xml(row: Vm, record: History | None) -> str:
     history = "" if record is None else record.to_short_xml()
-    user = "".join(text_element(name, row.user_template.get(name)) for name in _USER_SHOWN if name in row.user_template)
+    given = {name: value for name, value in reversed(row.user_template.attributes) if isinstance(value, str)}
+    user = "".join([text_element(name, given[name]) for name in _USER_SHOWN if name in given])
     return (
         f"<VM>{row.owner_xml()}<LAST_POLL>0</LAST_POLL><STATE>{int(row.state)}</STATE>"
         f"<LCM_STATE>{int(row.lcm_state)}</LCM_STATE><RESCHED>{int(row.resched)}</RESCHED>"
