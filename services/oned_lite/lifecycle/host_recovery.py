@@ -18,6 +18,7 @@ from services.oned_lite.model.errors import ApiError
 from services.oned_lite.model.hook import HOOKS, Hook
 from services.oned_lite.model.host import HOSTS, Host, HostState
 from services.oned_lite.model.host_recovery import HOST_RECOVERIES, HostRecovery, Phase, Remedy
+from services.oned_lite.model.host_recovery_options import Options, OptionsFault, parse_options
 from services.oned_lite.model.numbers import is_whole
 from services.oned_lite.model.vm import VMS, Vm, current_record
 from services.oned_lite.model.vm_states import LcmState, VmState
@@ -31,30 +32,33 @@ from .work import Duty, Step, Timer, Work, WorkKey, WorkResult
 
 COMMANDS = frozenset({"host_error", "host_error.rb", "ft/host_error.rb"})
 """What a hook on HOST ERROR may have as COMMAND to get this instead of a process."""
-FENCE_COMMAND = "ft/fence_host.sh"
+DEFAULT_FENCE_COMMAND = "ft/fence_host.sh"
 FENCE = "fence"
 FENCE_DEADLINE_S = 120.0
-DEFAULT_CYCLES = 2
 LOOK_INTERVAL_S = 2.0
 DAEMON = Actor(uid=0, gid=0)
-REMEDIES = {"-m": Remedy.MIGRATE, "-r": Remedy.RECREATE, "-d": Remedy.DELETE}
 RUNNING_STATES = (LcmState.RUNNING, LcmState.UNKNOWN)
 
 
 def begin(tx: Transaction, cause: Hook, host: Host) -> None:
-    """A host has entered ERROR. Options stand in the hook's ARGUMENTS: -m, -r or -d; -p CYCLES of monitoring to wait (2);
-    -u or --no-fencing; -f for VMs whose files were on the host alone."""
+    """A host has entered ERROR; the hook's ARGUMENTS say what to do, its FENCE_COMMAND how the host is fenced."""
     if tx.get(HOST_RECOVERIES, host.oid) is not None:
         return
-    words = cause.template.get("ARGUMENTS").split()
+    words, fault = cause.template.get("ARGUMENTS"), ""
+    try:
+        options = parse_options(words)
+    except OptionsFault as problem:
+        options, fault = Options(Remedy.MIGRATE), str(problem)
     row = HostRecovery(
         host_id=host.oid,
         hook_id=cause.oid,
-        arguments=" ".join((str(host.oid), *words)),
-        remedy=next((REMEDIES[word] for word in words if word in REMEDIES), Remedy.MIGRATE),
-        until=tx.now + int(_cycles(words) * MONITORING_INTERVAL_S),
-        fences="-u" not in words and "--no-fencing" not in words,
-        forced="-f" in words,
+        arguments=f"{host.oid} {words.replace('$TEMPLATE', '').strip()}".strip(),
+        remedy=options.remedy,
+        until=tx.now + int(options.cycles * MONITORING_INTERVAL_S),
+        fences=options.fences,
+        forced=options.forced,
+        fence=cause.template.get("FENCE_COMMAND") or DEFAULT_FENCE_COMMAND,
+        fault=fault,
     )
     tx.put(HOST_RECOVERIES, row)
 
@@ -68,11 +72,6 @@ def again(tx: Transaction, cause: Hook, arguments: str) -> bool:
     return host is not None
 
 
-def _cycles(words: list[str]) -> int:
-    place = words.index("-p") + 1 if "-p" in words else len(words)
-    return int(words[place]) if place < len(words) and is_whole(words[place]) else DEFAULT_CYCLES
-
-
 # ---------------------------------------------------------------------- phases
 def look(step: Step) -> None:
     """Takes every recovery as far as it can go now."""
@@ -80,6 +79,8 @@ def look(step: Step) -> None:
         host = step.tx.get(HOSTS.table, row.host_id)
         if host is None:
             _end(step, row, 0, f"host {row.host_id} is gone")
+        elif row.fault:
+            _end(step, row, 1, f"nothing was done: {row.fault}")
         elif row.phase is Phase.WAITING:
             _wait(step, row, host)
         elif row.phase is Phase.MOVING:
@@ -88,20 +89,24 @@ def look(step: Step) -> None:
 
 def _wait(step: Step, row: HostRecovery, host: Host) -> None:
     if host.state != HostState.ERROR:
-        _end(step, row, 0, f"host {host.name} came back, nothing was done")
+        _came_back(step, row, host)
     elif step.tx.now >= row.until:
         phase = Phase.FENCING if row.fences else Phase.MOVING
         step.tx.put(HOST_RECOVERIES, replace(row, phase=phase, step=row.step + 1))
 
 
+def _came_back(step: Step, row: HostRecovery, host: Host) -> None:
+    _end(step, row, 0, f"host {host.name} came back, nothing was done")
+
+
 def required(reader: Reader, row: HostRecovery, _conf: Configuration) -> Sequence[Work]:
-    """Fencing: a command of the site's own that gets the host's XML, as base64, as its argument."""
+    """Fencing: a command of the site's own that reads the host's XML, as base64, from its standard input."""
     host = reader.get(HOSTS.table, row.host_id)
     if host is None:
         return ()
     body = base64.b64encode(HOSTS.info_xml(reader, host).encode()).decode()
     key = WorkKey(HOST_RECOVERIES.name, row.host_id, row.step, FENCE)
-    arguments = (("COMMAND", FENCE_COMMAND), ("ARGUMENTS", body))
+    arguments = (("COMMAND", row.fence), ("ARGUMENTS", body), ("STDIN", "YES"))
     return (Work(key=key, driver=hook.DRIVER, arguments=arguments, timeout_s=FENCE_DEADLINE_S),)
 
 
@@ -120,6 +125,9 @@ def fenced(step: Step, work: Work, result: WorkResult) -> None:
 # ---------------------------------------------------------------------- VMs
 def _move(step: Step, row: HostRecovery, host: Host) -> None:
     """All VMs of the host, in one transaction."""
+    if host.state != HostState.ERROR and not row.fences:
+        _came_back(step, row, host)
+        return
     lines = []
     for oid in host.vm_ids:
         vm = step.tx.get(VMS.table, oid)
@@ -131,7 +139,7 @@ def _move(step: Step, row: HostRecovery, host: Host) -> None:
 
 
 def _treat(step: Step, row: HostRecovery, vm: Vm) -> str:
-    if row.remedy is not Remedy.DELETE and not row.forced and not _files_survive(step.tx, vm):
+    if row.remedy is Remedy.MIGRATE and not row.forced and not _files_survive(step.tx, vm):
         return "left alone, its files were on the host (use -f to move it anyway)"
     before = step.tx.savepoint()
     try:

@@ -29,7 +29,8 @@ class Phase(Enum):
 class HostRecovery(msgspec.Struct, frozen=True, kw_only=True):
     """At most one for each host. `until` (epoch seconds) is when waiting ends; `step` grows with every phase.
 
-    `forced`: VMs are moved even where their files were on the dead host alone.
+    `forced`: VMs are moved even where their files were on the dead host alone. `fence`: the command that fences the host.
+    `fault`: why nothing can be done, such as options that cannot be read.
     """
 
     host_id: int
@@ -41,6 +42,8 @@ class HostRecovery(msgspec.Struct, frozen=True, kw_only=True):
     forced: bool
     phase: Phase = Phase.WAITING
     step: int = 0
+    fence: str = ""
+    fault: str = ""
 
 
 def _work(row: HostRecovery) -> tuple[Hashable, ...]:

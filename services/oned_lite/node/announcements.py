@@ -17,21 +17,26 @@ from .requests import Pending
 
 
 class Announcements:
-    """Of a leader. Does nothing where nobody publishes."""
+    """Of a leader."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._held: deque[tuple[int, Event]] = deque()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody publishes them."""
+        return self._replica.settings.events
+
     def changes(self, tx: Transaction) -> list[Event]:
         """The changes of state in a transaction that is about to be proposed."""
-        if not self._replica.settings.events:
+        if not self.wanted:
             return []
         return self._made(lambda: state_events(tx))
 
     def call(self, pending: Pending, answer: Answer, tx: Transaction, index: int) -> None:
         """A call that changes something and has been decided; its answer waits for `index`."""
-        if not self._replica.settings.events or isinstance(answer, Fault) or _unauthenticated(answer):
+        if isinstance(answer, Fault) or _unauthenticated(answer):
             return
         method = self._replica.methods[pending.method]
         if method.reads:

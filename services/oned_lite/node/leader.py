@@ -135,8 +135,9 @@ class Leader:
             self._next_context += 1
             self._replica.raft.read_index(self._next_context, moment.ms)
             self._reads[self._next_context] = Computed(pending, body, 0)
-        tx = outcome.transaction or self._transaction(moment, "event")
-        self._announcements.call(pending, outcome.answer, tx, self._last_proposal)
+        if self._announcements.wanted:
+            tx = outcome.transaction or self._transaction(moment, "event")
+            self._announcements.call(pending, outcome.answer, tx, self._last_proposal)
 
     def _propose(self, tx: Transaction, origin: str, moment: Moment) -> int:
         """Raises Busy or NotLeader; nothing has changed then."""

@@ -96,7 +96,7 @@ def test_without_a_fence_that_holds_no_vm_is_touched(lab: Lab) -> None:
 
 def test_the_fence_is_put_up_before_vms_move(lab: Lab, tmp_path: Path) -> None:
     lab.fence.parent.mkdir(parents=True)
-    lab.fence.write_text(f'#!/bin/sh\necho "$1" | base64 -d > {tmp_path}/fenced\n')
+    lab.fence.write_text(f'#!/bin/sh\nbase64 -d > {tmp_path}/fenced\n')
     lab.fence.chmod(0o755)
     lab.hook("-m -p 0")
     lab.set_state(HostState.ERROR)
