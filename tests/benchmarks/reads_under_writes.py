@@ -90,7 +90,7 @@ def start(measured: zone.Measured) -> bool:
 def catch_up(measured: zone.Measured) -> bool:
     """A follower loses its database and comes back empty, while a few clients write on."""
     leader = measured.zone.leader()
-    follower = measured.zone.followers()[0]
+    follower = next(server for server in measured.zone.servers if server is not leader)
     number = measured.zone.servers.index(follower)
     follower.kill()
     if measured.databases:
