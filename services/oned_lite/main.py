@@ -47,10 +47,22 @@ as a server of a cluster, from a settings file:
       - {id: 0, name: one, endpoint: "http://10.0.0.1:2633/RPC2", peer: "10.0.0.1:2634"}
       - {id: 1, name: two, endpoint: "http://10.0.0.2:2633/RPC2", peer: "10.0.0.2:2634"}
       - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2", peer: "10.0.0.3:2634"}
+    # join: true                             # on a server that is added later, see below
   raft: {election_timeout_ms: 1000, heartbeat_ms: 100}
   scheduler: true
   events: 127.0.0.1:2101                     # optional: OpenNebula's event stream; pip install 'onelite[events]'
   log: {level: info, style: text}
+
+adding a server to a running zone, and taking one out:
+
+  onezone server-add 0 --name four --rpc http://10.0.0.4:2633/RPC2     # one.zone.addserver; `onezone show 0` has its id
+  oned-lite --config oned.yaml               # on the new machine: the same credentials, an empty data folder, and
+                                             #   cluster: {server_id: 3, join: true, peer_listen: ..., servers: [...]}
+                                             # with itself in the list; it catches up, and then it votes
+  onezone server-del 0 1                     # also the leader; /healthz of that server then says "removed"
+
+The other servers reach a new one at the host of its endpoint and the port after that of XML-RPC; a template
+SERVER = [ NAME = ..., ENDPOINT = ..., PEER = "HOST:PORT" ] for one.zone.addserver says otherwise.
 """
 
 

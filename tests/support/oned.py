@@ -14,6 +14,7 @@ import xmlrpc.client
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -116,6 +117,16 @@ def solo(folder: Path, *arguments: str) -> Oned:
     return Oned(folder, port, *options)
 
 
+def _member(number: int) -> dict[str, Any]:
+    """As in settings, on ports that are free."""
+    return {
+        "id": number,
+        "name": f"server{number}",
+        "endpoint": f"http://127.0.0.1:{free_port()}/RPC2",
+        "peer": f"127.0.0.1:{free_port()}",
+    }
+
+
 class OnedZone:
     """`size` servers that replicate. `databases` gives server number → database settings (default SQLite); `raft` are
     settings of consensus that differ from the defaults."""
@@ -127,33 +138,46 @@ class OnedZone:
         databases: Callable[[int], dict[str, Any]] | None = None,
         raft: dict[str, Any] | None = None,
     ) -> None:
-        credentials = folder / "credentials"
-        credentials.write_text(SESSION + "\n")
-        credentials.chmod(0o600)
-        ports = [(free_port(), free_port()) for _ in range(size)]
-        members = [
-            {
-                "id": number,
-                "name": f"server{number}",
-                "endpoint": f"http://127.0.0.1:{port}/RPC2",
-                "peer": f"127.0.0.1:{peer}",
-            }
-            for number, (port, peer) in enumerate(ports)
-        ]
-        self.servers: list[Oned] = []
-        for number, (port, peer) in enumerate(ports):
-            settings = {
-                "listen": f"127.0.0.1:{port}",
-                "data": str(folder / f"data{number}"),
-                "datastores": str(folder / "datastores"),
-                "credentials": str(credentials),
-                "database": {"kind": "sqlite"} if databases is None else databases(number),
-                "cluster": {"server_id": number, "peer_listen": f"127.0.0.1:{peer}", "servers": members},
-                "raft": raft or {},
-            }
-            path = folder / f"server{number}.yaml"
-            path.write_text(yaml.safe_dump(settings))
-            self.servers.append(Oned(folder, port, "--config", str(path)))
+        self._folder = folder
+        self._databases = databases
+        self._raft = raft or {}
+        (folder / "credentials").write_text(SESSION + "\n")
+        (folder / "credentials").chmod(0o600)
+        self._members = [_member(number) for number in range(size)]
+        self.servers = [self._server(number, join=False) for number in range(size)]
+
+    def _server(self, number: int, *, join: bool) -> Oned:
+        folder, member = self._folder, self._members[number]
+        port = urlsplit(member["endpoint"]).port
+        assert port is not None
+        settings = {
+            "listen": f"127.0.0.1:{port}",
+            "data": str(folder / f"data{number}"),
+            "datastores": str(folder / "datastores"),
+            "credentials": str(folder / "credentials"),
+            "database": {"kind": "sqlite"} if self._databases is None else self._databases(number),
+            "cluster": {
+                "server_id": number,
+                "peer_listen": member["peer"],
+                "servers": [*self._members],
+                "join": join,
+            },
+            "raft": self._raft,
+        }
+        path = folder / f"server{number}.yaml"
+        path.write_text(yaml.safe_dump(settings))
+        return Oned(folder, port, "--config", str(path))
+
+    def add(self) -> Oned:
+        """One more server, not started yet, that is to join; the zone is told of it."""
+        number = len(self.servers)
+        new = _member(number)
+        self._members.append(new)
+        text = f'SERVER = [ NAME = {new["name"]}, ENDPOINT = "{new["endpoint"]}", PEER = "{new["peer"]}" ]'
+        answer = self.leader().call("one.zone.addserver", 0, text)
+        assert answer[0] is True, answer
+        self.servers.append(self._server(number, join=True))
+        return self.servers[number]
 
     def start(self) -> OnedZone:
         for server in self.servers:

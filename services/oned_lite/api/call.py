@@ -16,7 +16,10 @@ R = TypeVar("R", bound=PoolObject)
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """What this server knows of consensus: the fields of one.zone.raftstatus (-1: none). `server_id` -1: alone."""
+    """What this server knows of consensus: the fields of one.zone.raftstatus (-1: none). `server_id` -1: alone.
+
+    `members`: ids that consensus knows, also of servers that are not in the zone any more and have not left yet.
+    """
 
     server_id: int = -1
     state: int = 0
@@ -26,6 +29,7 @@ class ClusterStatus:
     log_index: int = -1
     log_term: int = -1
     fedlog_index: int = -1
+    members: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -63,15 +63,21 @@ def enable(call: Call, oid: int, enable: bool) -> int:
 
 @METHODS.add("addserver")
 def addserver(call: Call, oid: int, text: str) -> int:
-    """`SERVER = [ NAME =, ENDPOINT = ]`. The new server gets the highest id so far plus one."""
+    """`SERVER = [ NAME =, ENDPOINT =, PEER = HOST:PORT ]`. The new server gets the highest id plus one.
+
+    PEER is ours: where the other servers reach it, if not at the endpoint's host and the port after XML-RPC's. The id of
+    a server that has not left yet is not given away: two machines would vote as one.
+    """
     zone = _local(call, oid, "Servers have to be added through the target zone endpoints")
     given = _server(text)
     for name in ("ENDPOINT", "NAME"):
         if not given.get(name):
             raise action(f"Missing {name} in SERVER")
-    server_id = max((one.server_id for one in zone.servers), default=-1) + 1
-    extra = given.without("NAME", "ENDPOINT", "ID").pairs
-    server = ZoneServer(server_id, given.get("NAME"), given.get("ENDPOINT"), extra)
+    server_id = max((*(one.server_id for one in zone.servers), *call.cluster.members), default=-1) + 1
+    extra = given.without("NAME", "ENDPOINT", "ID", "PEER").pairs
+    server = ZoneServer(server_id, given.get("NAME"), given.get("ENDPOINT"), extra, given.get("PEER"))
+    if server.peer and server.peer_address is None:
+        raise action(f"PEER in SERVER: expected HOST:PORT, got {server.peer!r}")
     call.tx.put(ZONES.table, msgspec.structs.replace(zone, servers=(*zone.servers, server)))
     return oid
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.common.settings import Address
 from services.oned_lite.lifecycle.event_stream import Event
 from services.oned_lite.lifecycle.work import Work, WorkKey
 from services.oned_lite.raft.types import Entry, HardState, SnapshotMeta
@@ -54,12 +55,21 @@ class RoleChanged:
     leader_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The other servers to keep links to. `quiet`: this server no longer belongs to them and waits to be called."""
+
+    addresses: tuple[tuple[int, Address], ...]
+    quiet: bool = False
+
+
 @dataclass(slots=True)
 class Effects:
     """Everything since the last `take()`. `frames` are (peer id, bytes); `stop` names work nobody needs any more; `purge`
     says up to where the log in the database may be deleted, in small steps and in no hurry; `events` are for those who
-    follow the event stream; `defects` are traces of mistakes in handlers and life cycles, for the log; `fatal` says why
-    the server must stop at once (broken invariant).
+    follow the event stream; `defects` are traces of mistakes in handlers and life cycles, for the log; `notices` are for
+    whoever runs the zone; `peers` is set when they have changed; `fatal` says why the server must stop at once (broken
+    invariant).
     """
 
     frames: list[tuple[int, bytes]] = field(default_factory=list)
@@ -72,4 +82,6 @@ class Effects:
     events: list[Event] = field(default_factory=list)
     purge: SnapshotMeta | None = None
     defects: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    peers: Peers | None = None
     fatal: str = ""

@@ -18,13 +18,14 @@ from services.oned_lite.lifecycle.work import WorkResult
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import internal
 from services.oned_lite.model.user import USERS
+from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.raft.messages import decode as decode_message
 from services.oned_lite.raft.messages import encode as encode_message
 from services.oned_lite.raft.node import RaftNode
 from services.oned_lite.raft.output import Install as RaftInstall
 from services.oned_lite.raft.output import Output, RoleChange
 from services.oned_lite.raft.types import BrokenInvariant, Entry, EntryKind, Role
-from services.oned_lite.raft.types import Configuration as Membership
+from services.oned_lite.raft.types import Configuration as Founders
 from services.oned_lite.state import ChangeSet, Snapshot, Store
 
 from . import frames
@@ -34,6 +35,7 @@ from .effects import Applied, Effects, Install, Persist, RoleChanged
 from .forwarding import Forwarding
 from .gate import Request, serve
 from .leader import Leader
+from .membership import OFF_THE_ZONE, Membership
 from .replica import Replica, encode_answer
 from .requests import Client, Pending
 from .settings import NodeSettings
@@ -46,7 +48,8 @@ LEADING = ("solo", Role.LEADER.value)
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What health checks and metrics tell. `serving`: reads from this server are good; `reason` why not."""
+    """What health checks and metrics tell. `serving`: reads from this server are good; `reason` why not. `voters` and
+    `learners`: ids in the membership that counts now."""
 
     server_id: int
     role: str
@@ -60,18 +63,19 @@ class NodeStatus:
     reason: str
     waiting: int
     peers: tuple[int, ...]
+    voters: tuple[int, ...]
+    learners: tuple[int, ...]
 
 
 class Node:
     def __init__(self, settings: NodeSettings, conf: Configuration, loaded: Loaded, moment: Moment) -> None:
         store = Store(TABLES)
         store.load(loaded.applied_index, loaded.rows)
-        members = tuple(server.server_id for server in settings.servers) or (settings.raft.server_id,)
         raft = RaftNode(
             settings.raft,
             loaded.hard_state,
             loaded.snapshot,
-            Membership(voters=members),
+            Founders(voters=settings.founders),
             loaded.entries,
             loaded.applied_index,
             random.Random(moment.seed),
@@ -81,12 +85,14 @@ class Node:
         timers = [timer for timer in TIMERS if settings.scheduler or timer.name != "scheduler"]
         self._leader = Leader(self._replica, DUTIES, timers)
         self._forwarding = Forwarding(self._replica)
+        self._membership = Membership(self._replica)
         self._held: deque[Pending] = deque()
         self._installs: deque[tuple[int, RaftInstall]] = deque()
         self._connected: set[int] = set()
         self._diverged = ""
         self._stopping_ms: int | None = None
         raft.applied(store.applied_index, store.state_hash)
+        self._membership.watch()
 
     # ------------------------------------------------------------------ events
     def request(
@@ -130,9 +136,11 @@ class Node:
         self._settle(moment)
         if self._leader.ready and self._stopping_ms is None:
             self._leader.run_timers(moment)
+            self._membership.advance(moment.ms)
         self._held.extend(self._forwarding.tick(moment.ms))
         self._serve_held(moment)
         self._settle(moment)
+        self._membership.watch()
 
     def persisted(self, ticket: int, moment: Moment) -> None:
         self._replica.raft.persisted(ticket, moment.ms)
@@ -360,10 +368,11 @@ class Node:
     # ------------------------------------------------------------------ for health checks
     def status(self) -> NodeStatus:
         replica, raft = self._replica, self._replica.raft
-        reason = self._diverged or ("" if replica.store.count(USERS.table) else "no data yet: waiting for a leader")
+        reason = self._diverged or (OFF_THE_ZONE if self._membership.left else "")
+        reason = reason or ("" if replica.store.count(USERS.table) else "no data yet: waiting for a leader")
         return NodeStatus(
             server_id=replica.settings.raft.server_id,
-            role="solo" if replica.settings.solo else raft.role.value,
+            role=self._role(),
             term=raft.term,
             leader_id=raft.leader_id,
             commit_index=raft.commit_index,
@@ -374,12 +383,24 @@ class Node:
             reason=reason,
             waiting=self._leader.waiting + len(self._forwarding) + len(self._held),
             peers=tuple(sorted(self._connected)),
+            voters=raft.configuration.voters,
+            learners=raft.configuration.learners,
         )
+
+    def _role(self) -> str:
+        if self._replica.settings.solo:
+            return "solo"
+        return "removed" if self._membership.left else self._replica.raft.role.value
 
     @property
     def failed(self) -> bool:
         """Whether a durable write failed: this server takes no part until it is started again."""
         return self._replica.raft.failed
+
+    @property
+    def servers(self) -> dict[int, ZoneServer]:
+        """Those of the zone by id, with their addresses."""
+        return self._membership.servers
 
     @property
     def store(self) -> Store:

@@ -67,6 +67,7 @@ class Replica:
             commit=raft.commit_index,
             log_index=raft.last_index,
             log_term=raft.last_term,
+            members=tuple(raft.configuration.members()),
         )
 
 

@@ -14,6 +14,8 @@ SOLO_ID = -1
 class NodeSettings:
     """`raft.server_id` is this server's; `servers` the membership a fresh cluster begins with (empty: alone).
 
+    `join`: this server is added to a zone that exists already; `servers` then are those it asks first, and itself.
+
     `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
     long one sent to the leader waits for its answer. `log_retention_*`: how much of the applied log is kept for servers
     that were away for a while; one that needs more gets a snapshot. `linearizable`: methods that read (one.vm.info) and are
@@ -24,6 +26,7 @@ class NodeSettings:
 
     raft: RaftConfig
     servers: tuple[ZoneServer, ...] = ()
+    join: bool = False
     scheduler: bool = True
     admin: str = "oneadmin"
     password: str = field(default="opennebula", repr=False)
@@ -39,3 +42,10 @@ class NodeSettings:
     @property
     def solo(self) -> bool:
         return not self.servers
+
+    @property
+    def founders(self) -> tuple[int, ...]:
+        """The voters a fresh cluster begins with; none where this server joins another one."""
+        if self.join:
+            return ()
+        return tuple(server.server_id for server in self.servers) or (self.raft.server_id,)

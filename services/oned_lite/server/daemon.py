@@ -30,7 +30,7 @@ from .engine import Engine, Fatal
 from .http import HttpLimits
 from .listener import HttpServer, open_socket
 from .pages import pages
-from .settings import MariadbSettings, OnedSettings
+from .settings import MariadbSettings, OnedSettings, ServerSettings
 
 if TYPE_CHECKING:
     from .control.endpoint import ControlEndpoint
@@ -107,7 +107,7 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
         await engine.caught_up(CATCH_UP_S)
         http = HttpServer(listening, _http_limits(settings))
         backend = engine if control is None else control.backend(engine)
-        api = Api(METHODS, backend, pages(engine, _zone_servers(settings), lambda: http.connections))
+        api = Api(METHODS, backend, pages(engine, lambda: http.connections))
         background.append(asyncio.create_task(http.run(api)))
         if control is not None:
             background.append(asyncio.create_task(control.run(engine, settings)))
@@ -190,7 +190,8 @@ def _engine(
             election_timeout_ms=settings.raft.election_timeout_ms,
             heartbeat_ms=settings.raft.heartbeat_ms,
         ),
-        servers=tuple(_zone_servers(settings).values()),
+        servers=_zone_servers(settings),
+        join=cluster is not None and cluster.join,
         scheduler=settings.scheduler,
         linearizable=frozenset(settings.raft.linearizable),
         events=settings.events is not None,
@@ -202,9 +203,15 @@ def _engine(
     return Engine(node, conf, _storage(settings), drivers, clock)
 
 
-def _zone_servers(settings: OnedSettings) -> dict[int, ZoneServer]:
+def _zone_servers(settings: OnedSettings) -> tuple[ZoneServer, ...]:
     servers = () if settings.cluster is None else settings.cluster.servers
-    return {server.id: ZoneServer(server.id, server.name, server.endpoint) for server in servers}
+    return tuple(ZoneServer(one.id, one.name, one.endpoint, peer=_unusual_peer(one)) for one in servers)
+
+
+def _unusual_peer(server: ServerSettings) -> str:
+    """What need not be written down is not: the zone then reads as oned's."""
+    usual = ZoneServer(server.id, server.name, server.endpoint).peer_address
+    return "" if server.peer == usual else str(server.peer)
 
 
 def _storage(settings: OnedSettings) -> Storage:
@@ -242,9 +249,9 @@ async def _links(settings: OnedSettings, credentials: Credentials, engine: Engin
     from .peers import PeerLinks
 
     assert settings.cluster is not None
-    addresses = {server.id: server.peer for server in settings.cluster.servers}
     key = await asyncio.to_thread(link_key, credentials.text)
-    engine.links = links = PeerLinks(settings.cluster.server_id, addresses, key, engine)
+    links = PeerLinks(settings.cluster.server_id, settings.cluster.own.peer, key, engine)
+    engine.link(links)
     await links.run(listening)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -17,15 +17,17 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from services.common import logs
+from services.common.settings import Address
 from services.common.xmlrpc import I8, FaultCode, Value, encode_fault, encode_response
 from services.oned_lite.drivers.port import Driver
 from services.oned_lite.lifecycle.event_stream import Event as StreamEvent
 from services.oned_lite.lifecycle.work import WorkResult
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ErrorCode
+from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.node.clock import Moment
 from services.oned_lite.node.durable import Loaded
-from services.oned_lite.node.effects import Effects, RoleChanged
+from services.oned_lite.node.effects import Effects, Peers, RoleChanged
 from services.oned_lite.node.node import Node, NodeStatus
 from services.oned_lite.node.settings import NodeSettings
 from services.oned_lite.raft.types import BrokenInvariant
@@ -63,12 +65,14 @@ class Subscribers(Protocol):
         ...
 
 
-class Sender(Protocol):
-    """Where frames for other servers go."""
+class Links(Protocol):
+    """The links to the other servers."""
 
     def send(self, peer: int, data: bytes) -> None:
         """Sends, or drops where there is no link."""
         ...
+
+    def set_peers(self, addresses: Mapping[int, Address], *, quiet: bool) -> None: ...
 
 
 @dataclass(slots=True)
@@ -109,8 +113,9 @@ class Engine:
         self._log_writer: LogWriter | None = None
         self._table_writer: TableWriter | None = None
         self._stopping = False
-        self.links: Sender | None = None
         self.subscribers: Subscribers | None = None
+        self._links: Links | None = None
+        self._peers = Peers(())
         self.role: RoleChanged | None = None
         self.counters = Counters()
         self.storage_problem = ""
@@ -137,6 +142,20 @@ class Engine:
             self._room.clear()
             await self._room.wait()
         self.post(lambda node, now: self._frame(node, peer, data, now))
+
+    def link(self, links: Links) -> None:
+        """From now on there are links to the others."""
+        self._links = links
+        self._linked()
+
+    def _linked(self) -> None:
+        if self._links is not None:
+            self._links.set_peers(dict(self._peers.addresses), quiet=self._peers.quiet)
+
+    @property
+    def servers(self) -> Mapping[int, ZoneServer]:
+        """Those of the zone by id."""
+        return self._the_node.servers
 
     def status(self) -> NodeStatus | None:
         """None before the database is read."""
@@ -259,9 +278,14 @@ class Engine:
         self.post(begin)
 
     def _carry_out(self, effects: Effects) -> None:
-        if self.links is not None:
+        for notice in effects.notices:
+            log.warning(notice)
+        if effects.peers is not None:
+            self._peers = effects.peers
+            self._linked()
+        if self._links is not None:
             for peer, data in effects.frames:
-                self.links.send(peer, data)
+                self._links.send(peer, data)
         if self._log_writer is not None:
             for write in effects.persist:
                 self._log_writer.add(write)

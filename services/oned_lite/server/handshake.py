@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from typing import TypeVar
 
 import msgspec
@@ -24,10 +25,13 @@ class HandshakeError(Exception):
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
+    """`address`: HOST:PORT where the sender can be reached in turn, for a receiver that does not know it yet."""
+
     protocol: str
     sender: int
     receiver: int
     nonce: bytes
+    address: str = ""
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True):
@@ -53,7 +57,7 @@ def link_key(credentials: str) -> bytes:
 
 def prove(key: bytes, side: str, hello: Hello, nonce: bytes) -> bytes:
     """`side` is "sender" or "receiver"; `nonce` the receiver's."""
-    transcript = msgspec.msgpack.encode((PROTOCOL, side, hello.sender, hello.receiver, hello.nonce, nonce))
+    transcript = msgspec.msgpack.encode((PROTOCOL, side, *msgspec.structs.astuple(hello)[1:], nonce))
     return hmac.digest(key, transcript, "sha256")
 
 
@@ -65,13 +69,13 @@ def check(key: bytes, side: str, hello: Hello, nonce: bytes, proof: bytes) -> No
         raise HandshakeError("does not know this cluster's credentials")
 
 
-def check_hello(hello: Hello, own_id: int, peers: frozenset[int]) -> None:
-    """Raises HandshakeError."""
+def check_hello(hello: Hello, own_id: int, peers: Collection[int]) -> None:
+    """Raises HandshakeError. A server that is not among the known `peers` must say where it is."""
     if hello.protocol != PROTOCOL:
         raise HandshakeError(f"speaks {hello.protocol[:20]!r} instead of {PROTOCOL!r}")
     if hello.receiver != own_id:
         raise HandshakeError(f"looks for server {hello.receiver}, this is server {own_id}")
-    if hello.sender not in peers:
+    if hello.sender == own_id or (hello.sender not in peers and not hello.address):
         raise HandshakeError(f"calls itself server {hello.sender}, which this cluster does not have")
 
 

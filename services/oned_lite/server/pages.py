@@ -15,11 +15,11 @@ from .engine import Engine
 from .http import HttpAnswer
 
 
-def pages(engine: Engine, servers: Mapping[int, ZoneServer], connections: Callable[[], int]) -> dict[str, Page]:
-    """By path. `servers` are those of the zone, for the leader's name and endpoint."""
+def pages(engine: Engine, connections: Callable[[], int]) -> dict[str, Page]:
+    """By path."""
     return {
         "/healthz": lambda: _health(engine),
-        "/leader": lambda: _leader(engine.status(), servers),
+        "/leader": lambda: _leader(engine.status(), engine.servers),
         "/metrics": lambda: _metrics(engine, connections),
     }
 
@@ -40,6 +40,8 @@ def _health(engine: Engine) -> HttpAnswer:
         "applied": status.applied_index,
         "state_hash": f"{status.state_hash:x}",
         "peers": status.peers,
+        "voters": status.voters,
+        "learners": status.learners,
         "database": engine.storage_problem or "ok",
     }
     return _json(HTTPStatus.OK if status.serving else HTTPStatus.SERVICE_UNAVAILABLE, report)

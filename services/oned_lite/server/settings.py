@@ -65,11 +65,20 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The membership a fresh cluster begins with; the same list on every server."""
+    """The membership a fresh cluster begins with; the same list on every server.
+
+    `join`: this server is new in a zone that exists. It begins with nothing, and `servers` are those it finds the zone
+    by, and itself under the id that `one.zone.addserver` gave it. Later starts may keep it.
+    """
 
     server_id: int
     peer_listen: Address
     servers: tuple[ServerSettings, ...]
+    join: bool = False
+
+    @property
+    def own(self) -> ServerSettings:
+        return next(server for server in self.servers if server.id == self.server_id)
 
     def __post_init__(self) -> None:
         ids = [server.id for server in self.servers]
@@ -77,6 +86,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError("servers: each needs an id of its own")
         if self.server_id not in ids:
             raise ValueError(f"server_id: {self.server_id} is not among the servers ({', '.join(map(str, ids))})")
+        if self.join and len(ids) == 1:
+            raise ValueError("join: servers must also name some that are in the zone already")
 
 
 class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

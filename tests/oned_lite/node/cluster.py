@@ -13,7 +13,7 @@ from services.oned_lite.api.configuration import default_configuration
 from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.node.clock import Moment
 from services.oned_lite.node.durable import Loaded
-from services.oned_lite.node.effects import Persist
+from services.oned_lite.node.effects import Peers, Persist
 from services.oned_lite.node.node import Node
 from services.oned_lite.node.settings import NodeSettings
 from services.oned_lite.raft.types import Entry, HardState, RaftConfig, SnapshotMeta
@@ -43,6 +43,10 @@ class Disk:
             first = persist.entries[0].index
             self.entries = [entry for entry in self.entries if entry.index < first] + list(persist.entries)
 
+    def purge(self, meta: SnapshotMeta) -> None:
+        self.snapshot = meta
+        self.entries = [entry for entry in self.entries if entry.index > meta.index]
+
     def loaded(self) -> Loaded:
         return Loaded(self.hard_state, self.snapshot, tuple(self.entries), self.applied_index, self.rows)
 
@@ -54,10 +58,11 @@ class Cluster:
         self.now_ms = 0
         self.seed = seed
         self.events = 0
-        self.members = tuple(
-            ZoneServer(number, f"frontend{number + 1}", f"http://127.0.20.{21 + number}:2633/RPC2")
-            for number in range(servers)
-        )
+        self.members = tuple(member(number) for number in range(servers))
+        self.joined: set[int] = set()
+        self.retention_entries = 20_000
+        self.peers: dict[int, Peers] = {}
+        self.notices: list[str] = []
         self.disks = [Disk() for _ in range(servers)]
         self.nodes: list[Node | None] = [None] * servers
         self.links: deque[tuple[int, int, bytes]] = deque()
@@ -67,12 +72,23 @@ class Cluster:
         for number in range(servers):
             self.start(number)
 
-    # ------------------------------------------------------------------ faults
+    # ------------------------------------------------------------------ life of servers
+    def add(self) -> int:
+        """Starts one more server, with nothing on its disk, that is to join; its number. The zone does not know it yet."""
+        number = len(self.nodes)
+        self.disks.append(Disk())
+        self.nodes.append(None)
+        self.joined.add(number)
+        self.start(number)
+        return number
+
     def start(self, number: int) -> None:
         settings = NodeSettings(
             raft=RaftConfig(server_id=number),
-            servers=self.members if len(self.members) > 1 else (),
+            servers=self._founding(number),
+            join=number in self.joined,
             scheduler=False,
+            log_retention_entries=self.retention_entries,
         )
         conf = default_configuration(datastore_location=Path("/nowhere"), port=2633)
         self.nodes[number] = Node(settings, conf, self.disks[number].loaded(), self.moment())
@@ -82,6 +98,12 @@ class Cluster:
                 self._node(other).peer_connected(number, self.moment())
         self._drain()
 
+    def _founding(self, number: int) -> tuple[ZoneServer, ...]:
+        if number in self.joined:
+            return (*self.members, member(number))
+        return self.members if len(self.members) > 1 else ()
+
+    # ------------------------------------------------------------------ faults
     def kill(self, number: int) -> None:
         self.nodes[number] = None
         self.links = deque(one for one in self.links if number not in one[:2])
@@ -174,4 +196,21 @@ class Cluster:
         for persist in effects.persist:
             self.disks[number].write(persist)
             self._node(number).persisted(persist.ticket, self.moment())
-        return bool(effects.frames or effects.replies or effects.persist)
+        self.peers[number] = effects.peers or self.peers.get(number, Peers(()))
+        self.notices += effects.notices
+        if effects.applied:
+            self._write_tables(number)
+        if effects.purge is not None:
+            self.disks[number].purge(effects.purge)
+        return bool(effects.frames or effects.replies or effects.persist or effects.applied)
+
+    def _write_tables(self, number: int) -> None:
+        """The tables are never behind here."""
+        store = self._node(number).store
+        self.disks[number].applied_index = store.applied_index
+        self.disks[number].rows = tuple(store.changes())
+        self._node(number).tables_written(store.applied_index, self.moment())
+
+
+def member(number: int) -> ZoneServer:
+    return ZoneServer(number, f"frontend{number + 1}", f"http://127.0.20.{21 + number}:2633/RPC2")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -54,10 +54,13 @@ class Zone:
         self.addresses = {number: Address(*one.getsockname()) for number, one in self.sockets.items()}
 
     @asynccontextmanager
-    async def server(self, number: int, key: bytes = KEY) -> AsyncIterator[Server]:
+    async def server(
+        self, number: int, key: bytes = KEY, members: Sequence[int] | None = None
+    ) -> AsyncIterator[Server]:
         listening = self.sockets.pop(number, None) or open_socket(self.addresses[number])
         events = Events()
-        links = PeerLinks(number, self.addresses, key, events)
+        links = PeerLinks(number, self.addresses[number], key, events)
+        links.set_peers(self.addresses if members is None else {one: self.addresses[one] for one in members})
         task = asyncio.create_task(links.run(listening))
         try:
             yield Server(events, links)
@@ -210,3 +213,46 @@ def test_a_proof_is_good_for_one_greeting_and_one_side_only() -> None:
 
 def test_the_key_depends_on_the_credentials() -> None:
     assert link_key("oneadmin:a") == link_key("oneadmin:a") != link_key("oneadmin:b")
+
+
+# ---------------------------------------------------------------------- members that come and go
+async def test_a_server_that_nobody_told_us_of_is_a_guest_while_it_keeps_its_link(zone: Zone) -> None:
+    """It may be about to join, or know of members that we have not heard of."""
+    async with zone.server(0, members=[]) as first:
+        async with zone.server(1, members=[0]) as second:
+            await until(lambda: first.events.connected == {1} and second.events.connected == {0})
+            first.links.send(1, b"welcome")
+            await until(lambda: second.events.frames == [(0, b"welcome")])
+        await until(lambda: first.events.connected == set())
+        async with zone.server(1, members=[]) as again:
+            await asyncio.sleep(1.2)  # longer than any pause between attempts
+            assert not again.events.connected, "a guest that has gone is still being called"
+
+
+async def test_a_member_that_is_added_later_is_linked(zone: Zone) -> None:
+    async with zone.server(0, members=[]) as first, zone.server(1, members=[]) as second:
+        first.links.set_peers({1: zone.addresses[1]})
+        await until(lambda: first.events.connected == {1} and second.events.connected == {0})
+
+
+async def test_a_member_that_was_removed_hears_of_it_and_then_waits_to_be_called(zone: Zone) -> None:
+    async with zone.server(0) as first, zone.server(1) as second:
+        await until(lambda: first.events.connected == {1} and second.events.connected == {0})
+        first.links.set_peers({})
+        first.links.send(1, b"you are out")
+        await until(lambda: second.events.frames == [(0, b"you are out")])
+
+        second.links.set_peers(zone.addresses, quiet=True)
+        await until(lambda: not first.events.connected and not second.events.connected)
+        await asyncio.sleep(1.2)  # longer than any pause between attempts
+        assert not first.events.connected
+
+        first.links.set_peers({1: zone.addresses[1]})
+        await until(lambda: first.events.connected == {1} and second.events.connected == {0})
+
+
+async def test_a_member_that_moves_is_found_at_its_new_address(zone: Zone) -> None:
+    async with zone.server(0, members=[]) as first, zone.server(1, members=[]) as second:
+        first.links.set_peers({1: zone.addresses[2]})
+        first.links.set_peers({1: zone.addresses[1]})
+        await until(lambda: first.events.connected == {1} and second.events.connected == {0})
