@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import zmq
 
+from services.common import logs
 from services.common.settings import Address
 from services.oned_lite.lifecycle.event_stream import Event
 
+log = logs.get("oned")
 LAG_MAX = 1000
+MESSAGE_BYTES_MAX = 1 << 20
+"""What a subscriber can make us keep for it is this times `LAG_MAX`, and hardly ever near it."""
 SUBSCRIPTION_BYTES_MAX = 4096
 LINGER_MS = 200
 
@@ -34,6 +38,9 @@ class Publisher:
             raise OSError(error.errno, error.strerror) from error
 
     def publish(self, event: Event) -> None:
+        if len(event.body) > MESSAGE_BYTES_MAX:
+            log.warning("an event is too large to be published", key=event.keys[0], bytes=len(event.body))
+            return
         for key in event.keys:
             self._socket.send_multipart((key.encode(), event.body), zmq.NOBLOCK)
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.oned_lite.lifecycle.work import Step
+from services.oned_lite.model.datastore import DATASTORES
 from services.oned_lite.model.host import HOSTS, HostState
 from tests.oned_lite.local import LocalOned
 
@@ -22,7 +23,7 @@ class Lab:
         self.fence = folder / "hooks" / "ft" / "fence_host.sh"
         self.oned = LocalOned(folder, scheduler=True)
         self.dead = self.ask("one.host.allocate", "h1", "dummy", "dummy", 0)
-        self.ask("one.datastore.allocate", "NAME=sys\nTYPE=SYSTEM_DS\nTM_MAD=shared", 0)
+        self.store = self.ask("one.datastore.allocate", "NAME=sys\nTYPE=SYSTEM_DS\nTM_MAD=shared", 0)
         self.oned.settle()
         self.vm = self.ask("one.vm.allocate", "NAME=a\nCPU=1\nMEMORY=64\nDISK=[TYPE=fs,SIZE=1]", False)
         self.settle()
@@ -48,6 +49,15 @@ class Lab:
             step.tx.put(HOSTS.table, replace(HOSTS.get(step.tx, self.dead), state=state))
 
         self.oned._step("monitoring", change)
+
+    def keep_files_on_hosts(self) -> None:
+        """What TM_MAD = ssh comes to, whose driver cannot run here."""
+
+        def change(step: Step) -> None:
+            row = DATASTORES.get(step.tx, self.store)
+            step.tx.put(DATASTORES.table, replace(row, template=row.template.with_set("SHARED", "NO")))
+
+        self.oned._step("test", change)
 
     def vm_xml(self) -> str:
         return str(self.oned.call("one.vm.info", ADMIN, self.vm)[1])
@@ -96,7 +106,7 @@ def test_without_a_fence_that_holds_no_vm_is_touched(lab: Lab) -> None:
 
 def test_the_fence_is_put_up_before_vms_move(lab: Lab, tmp_path: Path) -> None:
     lab.fence.parent.mkdir(parents=True)
-    lab.fence.write_text(f'#!/bin/sh\nbase64 -d > {tmp_path}/fenced\n')
+    lab.fence.write_text(f"#!/bin/sh\nbase64 -d > {tmp_path}/fenced\n")
     lab.fence.chmod(0o755)
     lab.hook("-m -p 0")
     lab.set_state(HostState.ERROR)
@@ -111,6 +121,15 @@ def test_vms_can_be_recreated_or_deleted_instead(lab: Lab, option: str, state: s
     lab.set_state(HostState.ERROR)
     lab.settle()
     assert state in lab.vm_xml()
+
+
+@pytest.mark.parametrize(("option", "moved"), [("-m", False), ("-r", True)])
+def test_files_that_were_on_the_dead_host_are_needed_to_migrate_only(lab: Lab, option: str, moved: bool) -> None:
+    lab.keep_files_on_hosts()
+    hook = lab.hook(f"{option} -p 0 -u")
+    lab.set_state(HostState.ERROR)
+    lab.settle()
+    assert (lab.place() == lab.spare) is moved, lab.report(hook)
 
 
 def test_a_recovery_can_be_tried_again_from_the_log(lab: Lab) -> None:

@@ -120,6 +120,13 @@ def test_a_vm_of_a_service_is_told_under_the_service_too(oned: Oned, subscriber:
     assert found == ["VM", "HOLD", "LCM_INIT", str(vm), "12"]
 
 
+def test_a_huge_call_is_left_out(oned: Oned, subscriber: Subscriber) -> None:
+    oned.call("one.template.allocate", f"NAME = huge\nNOTE = {'x' * (1 << 20)}")
+    oned.call("one.template.allocate", "NAME = small")
+    message = subscriber.wait_for("EVENT API one.template.allocate 1")
+    assert text(message, "CALL_INFO/EXTRA/VMTEMPLATE/NAME") == "small"
+
+
 def test_a_taken_address_is_named_at_the_start(tmp_path: Path, oned: Oned, port: int) -> None:
     (tmp_path / "other").mkdir()
     other = solo(tmp_path / "other", "--events", f"127.0.0.1:{port}").start()
