@@ -130,6 +130,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
         self._received = b""
+        self._last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -152,6 +153,7 @@ class Connection(asyncio.Protocol):
         if not end or len(body) < (int(length[1]) if length else 0):
             return
         self._received = b""
+        self._last = b"\r\nconnection: close" in head.lower()
         words = head.split(b" ", 2)
         task = asyncio.create_task(self._answer(words[1] if len(words) > 1 else b"/"))
         self._ui.answering.add(task)
@@ -161,6 +163,8 @@ class Connection(asyncio.Protocol):
         response = await self._ui.answer(path)
         if self._ui.condition is not Condition.SILENT and not self._transport.is_closing():
             self._transport.write(response)
+            if self._last:
+                self._transport.close()
 
 
 def _response(status: bytes, name: str) -> bytes:
