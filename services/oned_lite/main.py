@@ -63,6 +63,12 @@ adding a server to a running zone, and taking one out:
 
 The other servers reach a new one at the host of its endpoint and the port after that of XML-RPC; a template
 SERVER = [ NAME = ..., ENDPOINT = ..., PEER = "HOST:PORT" ] for one.zone.addserver says otherwise.
+
+moving a virtual address with the leader (deploy/hooks/vip.sh; commands get the term as last argument):
+
+  raft:
+    leader_hook: [/opt/onelite/deploy/hooks/vip.sh, leader, eth0, 10.0.0.100/24]
+    follower_hook: [/opt/onelite/deploy/hooks/vip.sh, follower, eth0, 10.0.0.100/24]
 """
 
 

@@ -30,6 +30,7 @@ from .engine import Engine, Fatal
 from .http import HttpLimits
 from .listener import HttpServer, open_socket
 from .pages import pages
+from .role_hooks import RoleHooks
 from .settings import MariadbSettings, OnedSettings, ServerSettings
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
     publisher = _publisher(settings.events)
     engine = _engine(settings, credentials, address, clock, control)
     engine.subscribers = publisher
+    engine.role_watcher = hooks = RoleHooks(settings.raft.leader_hook, settings.raft.follower_hook)
     background: list[asyncio.Task[None]] = []
     trusted = True
     try:
@@ -104,6 +106,7 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
         background.append(running)
         if settings.cluster is not None and peer_socket is not None:
             background.append(asyncio.create_task(_links(settings, credentials, engine, peer_socket)))
+            background.append(asyncio.create_task(hooks.run(engine.term)))
         await engine.caught_up(CATCH_UP_S)
         http = HttpServer(listening, _http_limits(settings))
         backend = engine if control is None else control.backend(engine)
@@ -122,6 +125,8 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        if settings.cluster is not None:
+            await hooks.close()
         await engine.close(trusted=trusted)
         for one in (listening, peer_socket):
             if one is not None:

@@ -65,6 +65,12 @@ class Subscribers(Protocol):
         ...
 
 
+class RoleWatcher(Protocol):
+    """Who acts on this server's role."""
+
+    def role_changed(self, change: RoleChanged) -> None: ...
+
+
 class Links(Protocol):
     """The links to the other servers."""
 
@@ -114,6 +120,7 @@ class Engine:
         self._table_writer: TableWriter | None = None
         self._stopping = False
         self.subscribers: Subscribers | None = None
+        self.role_watcher: RoleWatcher | None = None
         self._links: Links | None = None
         self._peers = Peers(())
         self.role: RoleChanged | None = None
@@ -156,6 +163,10 @@ class Engine:
     def servers(self) -> Mapping[int, ZoneServer]:
         """Those of the zone by id."""
         return self._the_node.servers
+
+    @property
+    def term(self) -> int:
+        return self._the_node.status().term
 
     def status(self) -> NodeStatus | None:
         """None before the database is read."""
@@ -350,6 +361,8 @@ class Engine:
         if role != self.role:
             log.info("role", role=role.role, term=role.term, leader=role.leader_id)
             self.role = role
+            if self.role_watcher is not None:
+                self.role_watcher.role_changed(role)
 
     # ------------------------------------------------------------------ the database
     def _begin(self, loaded: Loaded) -> None:

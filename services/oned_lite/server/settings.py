@@ -94,12 +94,15 @@ class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How long a follower waits for its leader, and how often a leader shows itself.
 
     `linearizable`: methods that read (one.vm.info) and must see every write acknowledged before, at the price of a round
-    to a majority; without it they are answered from the tables of the server asked.
+    to a majority; without it they are answered from the tables of the server asked. `leader_hook`, `follower_hook`:
+    command and arguments, to be run when this server begins or ceases to lead; the term is added as last argument.
     """
 
     election_timeout_ms: Milliseconds = 1000
     heartbeat_ms: Milliseconds = 100
     linearizable: tuple[str, ...] = ()
+    leader_hook: tuple[str, ...] = ()
+    follower_hook: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.election_timeout_ms < 3 * self.heartbeat_ms:

@@ -1,0 +1,48 @@
+"""The hook that moves a virtual address, in a network namespace of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "deploy" / "hooks" / "vip.sh"
+ADDRESS = "192.0.2.7/32"
+
+
+def _namespaces_work() -> bool:
+    if shutil.which("ip") is None or shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False).returncode == 0
+
+
+def in_namespace(state: Path, script: str) -> str:
+    """What the addresses of `lo` and the complaints are after `script`, in which `vip` is the hook."""
+    prelude = f'export VIP_STATE={state}\nvip() {{ {SCRIPT} "$@" || true; }}\nip link set lo up\n'
+    command = ["unshare", "-n", "sh", "-c", prelude + script + "\nip -oneline address show dev lo\n"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout + done.stderr
+
+
+needs_namespaces = pytest.mark.skipif(not _namespaces_work(), reason="no network namespaces for this user")
+
+
+@needs_namespaces
+def test_a_leader_takes_the_address_and_a_follower_gives_it_up(tmp_path: Path) -> None:
+    assert ADDRESS in in_namespace(tmp_path / "a", f"vip leader lo {ADDRESS} 3; vip leader lo {ADDRESS} 3")
+    assert ADDRESS not in in_namespace(tmp_path / "b", f"vip leader lo {ADDRESS} 3; vip follower lo {ADDRESS} 4")
+
+
+@needs_namespaces
+def test_orders_of_an_older_term_change_nothing(tmp_path: Path) -> None:
+    shown = in_namespace(tmp_path, f"vip follower lo {ADDRESS} 9; vip leader lo {ADDRESS} 8")
+    assert ADDRESS not in shown
+    assert "term 8 is over, term 9 has begun" in shown
+
+
+def test_wrong_use_is_explained() -> None:
+    for arguments in (["leader"], ["king", "lo", ADDRESS, "3"], ["leader", "lo", ADDRESS, "three"]):
+        done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, timeout=10, check=False)
+        assert done.returncode == 1 and done.stderr.startswith("vip.sh: ")
