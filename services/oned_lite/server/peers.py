@@ -126,7 +126,7 @@ class PeerLinks:
     def send(self, peer: int, data: bytes) -> None:
         """Sends, or drops where the link is down."""
         link = self._peers.get(peer)
-        if link is None or link.outgoing is None:
+        if link is None or link.outgoing is None or link.outgoing.transport.is_closing():
             return
         if link.outgoing.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             log.warning("peer does not read, cutting the link", peer=peer)

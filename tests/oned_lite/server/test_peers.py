@@ -256,3 +256,12 @@ async def test_a_member_that_moves_is_found_at_its_new_address(zone: Zone) -> No
         first.links.set_peers({1: zone.addresses[2]})
         first.links.set_peers({1: zone.addresses[1]})
         await until(lambda: first.events.connected == {1} and second.events.connected == {0})
+
+
+async def test_what_is_sent_on_a_link_that_was_just_cut_is_dropped(zone: Zone) -> None:
+    async with zone.server(0) as first, zone.server(1):
+        await until(lambda: first.events.connected == {1})
+        first.links.set_peers(zone.addresses, quiet=True)
+        first.links.send(1, b"too late")
+        await until(lambda: not first.events.connected)
+        first.links.send(1, b"too late")
