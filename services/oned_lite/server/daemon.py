@@ -255,7 +255,8 @@ async def _links(settings: OnedSettings, credentials: Credentials, engine: Engin
 
     assert settings.cluster is not None
     key = await asyncio.to_thread(link_key, credentials.text)
-    links = PeerLinks(settings.cluster.server_id, settings.cluster.own.peer, key, engine)
+    ways = {server.id: server.peer for server in settings.cluster.servers}
+    links = PeerLinks(settings.cluster.server_id, settings.cluster.own.peer, key, engine, ways)
     engine.link(links)
     await links.run(listening)
 

@@ -16,6 +16,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from services.common import logs
@@ -76,13 +77,24 @@ class _Peer:
 
 
 class PeerLinks:
-    """All links of one server, whose own `address` the others are told. `run` keeps them up until it is cancelled."""
+    """All links of one server, whose own `address` the others are told. `run` keeps them up until it is cancelled.
 
-    def __init__(self, own_id: int, address: Address, key: bytes, events: PeerEvents) -> None:
+    `ways`: addresses at which this server reaches others whatever the zone says of them (a relay, another network).
+    """
+
+    def __init__(
+        self,
+        own_id: int,
+        address: Address,
+        key: bytes,
+        events: PeerEvents,
+        ways: Mapping[int, Address] = MappingProxyType({}),
+    ) -> None:
         self._own_id = own_id
         self._address = address
         self._key = key
         self._events = events
+        self._ways = ways
         self._peers: dict[int, _Peer] = {}
         self._quiet = False
         self._tasks: asyncio.TaskGroup | None = None
@@ -102,6 +114,7 @@ class PeerLinks:
                 self._join(peer, address)
 
     def _join(self, peer: int, address: Address) -> None:
+        address = self._ways.get(peer, address)
         link = self._peers.get(peer) or _Peer(address, member=True)
         if link.address != address:
             link.cut()

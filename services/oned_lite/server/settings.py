@@ -52,7 +52,10 @@ class MariadbSettings(
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A server of the zone: `endpoint` for clients, `peer` for the other servers."""
+    """A server of the zone: `endpoint` for clients, `peer` for the other servers.
+
+    Where this server reaches another is decided here; the zone only says it of servers that are not listed.
+    """
 
     id: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     name: str
