@@ -24,6 +24,8 @@ class RawClient:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
+        if self.writer.transport.is_closing():  # uvloop says this in words of its own
+            raise ConnectionResetError("the server has hung up")
         self.writer.write(data)
         await self.writer.drain()
 
