@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from services.common.template import Template
@@ -20,7 +22,7 @@ from .call import Call
 from .image import begin_delete
 from .method import MethodTable, read_late
 from .shared.allocation import check_new_name, new_name_fault, new_permissions, parsed
-from .shared.register import register, register_pool
+from .shared.register import register, register_chmod, register_pool
 
 METHODS = MethodTable("one.template")
 POOL_METHODS = MethodTable("one.templatepool")
@@ -136,23 +138,8 @@ def _delete_unused(call: Call, oid: int) -> None:
         call.tx.roll_back(before)
 
 
-@METHODS.add("chmod")
-def chmod(
-    call: Call,
-    oid: int,
-    owner_u: int,
-    owner_m: int,
-    owner_a: int,
-    group_u: int,
-    group_m: int,
-    group_a: int,
-    other_u: int,
-    other_m: int,
-    other_a: int,
-    recursive: bool = False,
-) -> int:
+def _chmod(call: Call, oid: int, bits: Sequence[int], recursive: bool) -> int:
     """`recursive` changes the images of its disks too; those that cannot be changed are named, the rest stays changed."""
-    bits = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
     shared.chmod(call, TEMPLATES, oid, bits)
     if not recursive:
         return oid
@@ -165,3 +152,6 @@ def chmod(
     if failed:
         raise ApiError(ErrorCode.ACTION, f"Cannot chmod image: {','.join(failed)}", keeps_changes=True)
     return oid
+
+
+register_chmod(METHODS, _chmod)

@@ -20,7 +20,7 @@ from . import shared
 from .call import Call
 from .method import MethodTable
 from .shared.allocation import new_permissions, parsed
-from .shared.register import register, register_pool
+from .shared.register import register, register_chmod, register_pool
 from .vm_resources import need_named
 from .vm_shared import editor, owner_as_actor
 from .vn import HOLDER_KINDS
@@ -100,24 +100,9 @@ def chown(call: Call, oid: int, uid: int, gid: int) -> int:
     return oid
 
 
-@METHODS.add("chmod")
-def chmod(
-    call: Call,
-    oid: int,
-    owner_u: int,
-    owner_m: int,
-    owner_a: int,
-    group_u: int,
-    group_m: int,
-    group_a: int,
-    other_u: int,
-    other_m: int,
-    other_a: int,
-    recursive: bool = False,
-) -> int:
+def _chmod(call: Call, oid: int, bits: Sequence[int], recursive: bool) -> int:
     """The router's machines go along, whatever `recursive` says. Of a router that is not there oned answers twice, which
     the XML-RPC library turns into a fault."""
-    bits: Sequence[int] = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
     try:
         shared.chmod(call, VROUTERS, oid, bits)
     except ApiError as error:
@@ -131,3 +116,6 @@ def chmod(
     for vm_id in VROUTERS.get(call.tx, oid).vm_ids:
         shared.chmod(call, VMS, vm_id, bits)
     return oid
+
+
+register_chmod(METHODS, _chmod)

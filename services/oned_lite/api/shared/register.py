@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.oned_lite.api.call import Call
@@ -13,6 +13,9 @@ from .info import info, pool_info
 from .locking import lock, unlock
 from .ownership import chmod, chown
 from .rename import rename
+
+ChangeBits = Callable[[Call, int, Sequence[int], bool], int]
+"""Changes the permissions of the object with that id; the last parameter is `recursive`."""
 
 
 def register(methods: MethodTable, kind: Kind[Any], *verbs: str) -> None:
@@ -47,8 +50,9 @@ def _register_chown(methods: MethodTable, kind: Kind[Any]) -> None:
         return chown(call, kind, oid, uid, gid)
 
 
-def _register_chmod(methods: MethodTable, kind: Kind[Any]) -> None:
-    @methods.add("chmod")
+def register_chmod(methods: MethodTable, change: ChangeBits) -> None:
+    """Adds "chmod", whose nine bits stand one by one on the wire and reach `change` together."""
+
     def _chmod(
         call: Call,
         oid: int,
@@ -64,7 +68,14 @@ def _register_chmod(methods: MethodTable, kind: Kind[Any]) -> None:
         recursive: bool = False,
     ) -> int:
         bits = (owner_u, owner_m, owner_a, group_u, group_m, group_a, other_u, other_m, other_a)
-        return chmod(call, kind, oid, bits)
+        return change(call, oid, bits, recursive)
+
+    _chmod.__doc__ = change.__doc__
+    methods.add("chmod")(_chmod)
+
+
+def _register_chmod(methods: MethodTable, kind: Kind[Any]) -> None:
+    register_chmod(methods, lambda call, oid, bits, _recursive: chmod(call, kind, oid, bits))
 
 
 def _register_lock(methods: MethodTable, kind: Kind[Any]) -> None:
