@@ -10,7 +10,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TypeAlias, cast
+from contextlib import suppress
+from typing import Any, Literal, TextIO, TypeAlias, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger
@@ -40,7 +41,7 @@ def setup(service: str, level: str = "info", style: Literal["text", "json"] = "t
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -56,6 +57,21 @@ def setup(service: str, level: str = "info", style: Literal["text", "json"] = "t
 def get(name: str) -> Logger:
     """The logger of a part of a service: `log = get("raft")`, then `log.info("became leader", term=3)`."""
     return cast(Logger, structlog.get_logger(part=name))
+
+
+class _Lossy:
+    """A stream that a full disk, or a reader that is gone, costs lines and not the service."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _name_of_part(logger: Any, method: str, event: EventDict) -> EventDict:

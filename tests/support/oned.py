@@ -47,10 +47,12 @@ class Oned:
         self._arguments = arguments
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> Oned:
+    def start(self, log: Path | None = None) -> Oned:
+        """With another `log` than its own, if one is given."""
         command = [sys.executable, "-m", "services.oned_lite.main", *self._arguments]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stderr=log)
+        self.log.touch()
+        with (log or self.log).open("ab") as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, stderr=output)
         return self
 
     def ready(self) -> Oned:

@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,7 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
         if control is not None:
             background.append(asyncio.create_task(control.run(engine, settings)))
         log.info("serving", listen=str(address), pid=os.getpid())
-        await running
+        await until_ended(running, background)
         await http.stop(ANSWERS_GRACE_S)
     except Fatal as fatal:
         log.critical("stopping at once: this server's state cannot be trusted", reason=str(fatal))
@@ -135,6 +135,16 @@ async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio
             publisher.close()
     log.info("stopped")
     return 0
+
+
+async def until_ended(node: asyncio.Task[None], parts: Sequence[asyncio.Task[None]]) -> None:
+    """Until the node has come to its end. Should another part end before, by a mistake of ours, its error is raised: a
+    server that has lost its links or its hooks and goes on would be the worst of all."""
+    await asyncio.wait((node, *parts), return_when=asyncio.FIRST_COMPLETED)
+    for task in (node, *parts):
+        if task.done():
+            task.result()
+    await node
 
 
 async def _before(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from services.oned_lite.server.daemon import until_ended
 from tests.support.mariadb import MariadbServer, copied_server
 from tests.support.oned import ROOT, Oned, OnedZone, free_port, solo, until
 
@@ -319,6 +321,37 @@ def test_help_teaches() -> None:
     assert done.returncode == 0
     for word in ("--solo", "peer_listen", "credentials", "/healthz", "mariadb"):
         assert word in done.stdout
+
+
+def test_a_full_disk_under_its_log_costs_lines_only(tmp_path: Path) -> None:
+    one = solo(tmp_path)
+    try:
+        one.start(log=Path("/dev/full")).ready()
+        allocate(one, "written")
+        one.signal(signal.SIGTERM)
+        assert one.process is not None
+        one.process.wait(timeout=15)
+    finally:
+        one.kill()
+
+
+async def test_a_part_that_fails_ends_the_server() -> None:
+    """A server without its links would look well, and hear nobody."""
+
+    async def for_ever() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def failing() -> None:
+        raise RuntimeError("a mistake")
+
+    async with asyncio.timeout(5):
+        node, links = asyncio.create_task(for_ever()), asyncio.create_task(failing())
+        with pytest.raises(RuntimeError, match="a mistake"):
+            await until_ended(node, [node, links])
+        node.cancel()
+        done, hooks = asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(for_ever())
+        await until_ended(done, [done, hooks])
+        hooks.cancel()
 
 
 def test_an_ephemeral_daemon_leaves_nothing_behind(tmp_path: Path) -> None:
