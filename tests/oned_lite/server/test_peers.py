@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,7 +16,7 @@ import pytest
 from services.common.settings import Address
 from services.oned_lite.server import handshake
 from services.oned_lite.server.framing import framed, read_frame
-from services.oned_lite.server.handshake import Challenge, HandshakeError, Hello, Proof, link_key
+from services.oned_lite.server.handshake import Accepted, Challenge, HandshakeError, Hello, Proof, link_key
 from services.oned_lite.server.listener import open_socket
 from services.oned_lite.server.peers import PeerLinks
 
@@ -265,3 +266,37 @@ async def test_what_is_sent_on_a_link_that_was_just_cut_is_dropped(zone: Zone) -
         first.links.send(1, b"too late")
         await until(lambda: not first.events.connected)
         first.links.send(1, b"too late")
+
+
+async def _resets_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A peer that is killed with data unread: its system resets the connection as soon as it stands."""
+    hello = handshake.decode(await read_frame(reader), Hello)
+    nonce = os.urandom(handshake.NONCE_BYTES)
+    writer.write(framed(handshake.encode(Challenge(nonce, handshake.prove(KEY, "receiver", hello, nonce)))))
+    handshake.decode(await read_frame(reader), Proof)
+    writer.write(framed(handshake.encode(Accepted(handshake.PROTOCOL))))
+    await read_frame(reader)
+    reset = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    writer.transport.abort()
+
+
+async def test_sending_to_a_peer_whose_system_resets_the_connection_is_dropped(zone: Zone) -> None:
+    """It must not fail: the node sends between the reset and its being told of it, and would end with it."""
+    listening = zone.sockets.pop(1)
+    resets = 0
+
+    async def dying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal resets
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await _resets_at_once(reader, writer)
+            resets += 1
+
+    server = await asyncio.start_server(dying, sock=listening)
+    async with server, zone.server(0) as first:
+        deadline = time.monotonic() + DEADLINE_S
+        while resets < 5:
+            assert time.monotonic() < deadline
+            for _ in range(3):
+                first.links.send(1, b"are you there?")
+            await asyncio.sleep(0)
