@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from services.balancer.config import read_plan
-from services.balancer.server import Balancer
-from services.balancer.site import Plan
-from services.balancer.status.changes import Changes
-from services.balancer.status.listener import StatusListener
+from services.balancer.pidfile import read_pid
+from services.balancer.program import Program
+from services.balancer.upgrade import READY_S
 from services.common import logs, runner
 from services.common.settings import SettingsError
+
+LOOK_S = 0.05
 
 _EPILOG = """\
 A settings file that balances two web servers by least connections:
@@ -36,7 +38,9 @@ Try it:
   balancer-lite --config balancer.yaml --check     lists every problem of the file
   balancer-lite --config balancer.yaml             runs in the foreground
   kill -HUP PID                                    reads the file again, drops nothing
-  kill PID                                         finishes requests in progress, then ends
+  kill PID                                         lets requests in progress finish for a few seconds, then ends
+  kill -QUIT PID                                   ends when the last client has left
+  balancer-lite --config balancer.yaml --upgrade   replaces the running program by a new one (needs pid_file)
   curl -s http://127.0.0.1:8081/api/status         what it knows of each server
 
 Drain a server at run time:
@@ -52,11 +56,13 @@ def main() -> None:
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
+    if arguments.upgrade:
+        sys.exit(_upgrade(plan.settings.pid_file) or None)
     if arguments.check:
         print(f"{arguments.config}: ok, serves {', '.join(plan.listeners)}")
         return
     logs.setup("balancer", plan.settings.log.level, plan.settings.log.style)
-    runner.run(_Process(arguments.config, plan).run, service="balancer")
+    runner.run(Program(arguments.config, plan).run, service="balancer")
 
 
 def _arguments() -> argparse.Namespace:
@@ -74,70 +80,32 @@ def _arguments() -> argparse.Namespace:
         help="YAML, or an nginx.conf (*.conf)",
     )
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
+    parser.add_argument(
+        "--upgrade", action="store_true", help="replace the running program by a new one; no connection is lost"
+    )
     return parser.parse_args()
 
 
-class _Process:
-    """The life of one process: start, reloads, stop."""
-
-    def __init__(self, path: Path, plan: Plan) -> None:
-        self._path = path
-        self._log = logs.get("balancer")
-        self._balancer = Balancer(plan, self._log)
-        self._reloads: asyncio.Queue[None] = asyncio.Queue(maxsize=1)
-
-    async def run(self, stop: asyncio.Event) -> int:
-        try:
-            await self._balancer.start()
-        except OSError as error:
-            self._log.error("cannot start", reason=error.strerror or str(error))
-            return 1
-        state_file = self._balancer.plan.settings.state_file
-        self._changes = changes = Changes(self._balancer, Path(state_file) if state_file else None)
-        listener = StatusListener(self._balancer, changes, self._reload)
-        try:
-            changes.restore()
-            await listener.open(self._balancer.plan.settings)
-        except (OSError, ValueError) as error:
-            self._log.error("cannot start", reason=str(error))
-            await self._balancer.stop(grace_s=0)
-            return 1
-        self._log.info("serving", listen=" ".join(self._balancer.plan.listeners))
-        await self._until(stop)
-        await listener.close()
-        await self._balancer.stop()
-        return 0
-
-    async def _until(self, stop: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, self._ask_for_reload)
-        async with asyncio.TaskGroup() as tasks:
-            reloading = tasks.create_task(self._reload_when_asked())
-            await stop.wait()
-            reloading.cancel()
-        loop.remove_signal_handler(signal.SIGHUP)
-
-    def _ask_for_reload(self) -> None:
-        if self._reloads.empty():
-            self._reloads.put_nowait(None)
-
-    async def _reload_when_asked(self) -> None:
-        while True:
-            await self._reloads.get()
-            try:
-                await self._reload()
-            except ValueError as error:
-                self._log.error("settings not reloaded, the old ones stay", reason=str(error))
-
-    async def _reload(self) -> None:
-        """Read the file again; raises ValueError, and then nothing has changed."""
-        try:
-            plan = await asyncio.to_thread(read_plan, self._path)
-            await self._balancer.reload(plan)
-            self._changes.restore()  # servers changed at run time stay as they are when a state file is kept
-        except (SettingsError, OSError) as error:
-            raise ValueError(str(error)) from None
-        self._log.info("settings reloaded")
+def _upgrade(pid_file: str) -> str:
+    """Have the running program replaced by a new one; returns what went wrong. The settings have been checked."""
+    if not pid_file:
+        return "needs pid_file in the settings, to find the program that runs"
+    path = Path(pid_file)
+    old = read_pid(path)
+    if not old:
+        return f"{path} names no process"
+    try:
+        os.kill(old, signal.SIGUSR2)
+        deadline = time.monotonic() + READY_S
+        while read_pid(path) in (0, old):
+            if time.monotonic() > deadline:
+                return f"no new program came up, process {old} goes on; its log says why"
+            time.sleep(LOOK_S)
+        os.kill(old, signal.SIGQUIT)
+    except OSError as error:
+        return f"process {old}: {error.strerror}"
+    print(f"process {read_pid(path)} serves; process {old} ends when its last client has left")
+    return ""
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
-"""The process: listeners, the data plane, active checks, the status listener; reload and graceful stop."""
+"""One process that balances: listeners, the data plane, active checks; reload, graceful quit and stop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
+from services.balancer.core.groups import Group, Member
+from services.balancer.core.shared import Memory
+from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.client import ClientConnection
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.prober import Prober
 from services.balancer.plane.tls import server_context
 from services.balancer.site import Plan
+from services.balancer.sockets import Sockets
+from services.balancer.status.figures import Figures, engine_figures
 from services.common.logs import Logger
 
 GRACE_S = 3.5
@@ -20,106 +24,157 @@ BACKLOG = 4096
 
 
 class Balancer:
-    """One process' worth of balancer. ``start``, then ``reload`` any number of times, then ``stop``."""
+    """One process' worth of balancer. ``start``, then ``reload`` any number of times, then ``stop``.
 
-    def __init__(self, plan: Plan, log: Logger, *, reuse_port: bool = False) -> None:
+    A worker of several is one with ``probes=False``, the zones' memory, and ``accept_on`` its share of the sockets.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        log: Logger,
+        sockets: Sockets | None = None,
+        *,
+        zones: Mapping[str, Memory] | None = None,
+        probes: bool = True,
+    ) -> None:
+        """To be made where the event loop runs."""
         self.plan = plan
-        self._log = log
-        self._reuse_port = reuse_port
-        self._servers: dict[str, asyncio.Server] = {}
+        self.sockets = sockets if sockets is not None else Sockets()
+        self.engine = Engine(asyncio.get_running_loop(), plan, log.warning, zones)
+        self.judged: Callable[[Group], None] = lambda group: None
+        probed = self.engine.groups if probes else list
+        self.prober = Prober(probed, self.time, log.warning, lambda group: self.judged(group))
+        self._numbers: tuple[int, ...] | None = None  # None: all
+        self._servers: dict[tuple[str, int], asyncio.Server] = {}
         self._ramp: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open every listener; raises OSError naming the address that cannot be opened."""
-        loop = asyncio.get_running_loop()
-        self.engine = Engine(loop, self.plan, self._log.warning)
-        self.prober = Prober(self.engine)
         self.engine.wheel.start()
+        self.sockets.keep_only(self.plan.listeners)
         try:
-            for address in self.plan.listeners:
-                await self._listen(address)
+            await self._listen()
         except OSError:
             await self.stop(grace_s=0)
             raise
         self.prober.reconcile()
         self._ramp = asyncio.create_task(self._ramp_weights())
 
-    async def _listen(self, address: str) -> None:
-        state = self.engine.listeners[address]
-        context = server_context(state.plan) if state.plan.tls else None
-        sock = bound_socket(address, reuse_port=self._reuse_port)
-        self._servers[address] = await asyncio.get_running_loop().create_server(
-            self._factory(state), sock=sock, ssl=context, backlog=BACKLOG,
-            ssl_handshake_timeout=10 if context else None,
-        )  # fmt: skip
+    # Listeners
+
+    async def accept_on(self, numbers: Iterable[int]) -> None:
+        """Accept on these of every address' sockets, by number, and leave the others to other processes."""
+        self._numbers = tuple(numbers)
+        await self._listen()
+
+    async def _listen(self) -> None:
+        wanted = {
+            (address, number): sock
+            for address in self.plan.listeners
+            for number, sock in enumerate(self.sockets.open(address))
+            if self._numbers is None or number in self._numbers
+        }
+        for key in self._servers.keys() - wanted:
+            self._servers.pop(key).close()
+        for (address, number), sock in wanted.items():
+            if (address, number) not in self._servers:
+                state = self.engine.listeners[address]
+                context = server_context(state.plan) if state.plan.tls else None
+                self._servers[address, number] = await asyncio.get_running_loop().create_server(
+                    self._factory(state), sock=sock.dup(), ssl=context, backlog=BACKLOG,
+                    ssl_handshake_timeout=10 if context else None,
+                )  # fmt: skip
 
     def _factory(self, state: ListenerState) -> Callable[[], ClientConnection]:
         engine = self.engine
         return lambda: ClientConnection(engine, state)
 
+    # As a fleet of one
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        return {name: pool.group for name, pool in self.engine.pools.items()}
+
     @property
     def ports(self) -> dict[str, int]:
-        """The real port of each configured address; of use when it says 0."""
-        return {address: server.sockets[0].getsockname()[1] for address, server in self._servers.items()}
+        return {address: self.sockets.port(address) for address in self.plan.listeners if address in self.sockets}
 
-    async def reload(self, plan: Plan) -> None:
-        """Change to a new plan. Raises OSError or ssl.SSLError, and then nothing has changed."""
-        before, self.plan = self.plan, plan
+    @property
+    def closing(self) -> bool:
+        return self.engine.closing
+
+    def time(self) -> float:
+        return self.engine.time()
+
+    def workers(self) -> list[WorkerView]:
+        return []
+
+    async def figures(self) -> Figures:
+        return engine_figures(self.engine)
+
+    def assume(self, name: str, members: Iterable[Member]) -> None:
+        """Take a group as the master of several workers says."""
+        pool = self.engine.pools[name]
+        pool.group.assume(members, self.time())
+        pool.close_gone()
+
+    def changed(self, name: str) -> None:
+        self.engine.pools[name].close_gone()
+        self.prober.reconcile()
+
+    # Reload and the end
+
+    async def reload(self, plan: Plan, amend: Callable[[], None] = nothing) -> None:
+        """Change to a new plan. Raises OSError or what ``amend`` raises, and then nothing has changed."""
         for listener in plan.listeners.values():
             if listener.tls:
                 server_context(listener)
-        self.engine.adopt(plan)
-        opened: list[str] = []
+        before = self.plan
         try:
-            for address, listener in plan.listeners.items():
-                changed_tls = address in self._servers and listener.tls != before.listeners[address].tls
-                if changed_tls:
-                    self._servers.pop(address).close()
-                if address not in self._servers:
-                    await self._listen(address)
-                    opened.append(address)
-        except OSError:
-            for address in opened:
-                self._servers.pop(address).close()
-            self.plan = before
-            self.engine.adopt(before)
+            await self._change_to(plan, amend)
+        except (OSError, ValueError):
+            await self._change_to(before, nothing)
             raise
-        for address in [address for address in self._servers if address not in plan.listeners]:
-            self._servers.pop(address).close()
+        finally:
+            self.sockets.keep_only(self.plan.listeners)
         self.prober.reconcile()
 
+    async def _change_to(self, plan: Plan, amend: Callable[[], None]) -> None:
+        before, self.plan = self.plan, plan
+        self.engine.adopt(plan)
+        amend()
+        for address, number in list(self._servers):
+            then, now = before.listeners.get(address), plan.listeners.get(address)
+            if then and now and then.tls != now.tls:  # who connects meanwhile waits in the socket's queue
+                self._servers.pop((address, number)).close()
+        await self._listen()
+
+    async def drain(self) -> None:
+        await self._retire()
+        self.engine.begin_closing(gently=True)
+        await self.engine.emptied.wait()
+        self.engine.close()
+
     async def stop(self, grace_s: float = GRACE_S) -> None:
-        """Stop accepting, let requests in progress finish for ``grace_s`` seconds, then drop the rest."""
-        for server in self._servers.values():
-            server.close()
-        if self._ramp is not None:
-            self._ramp.cancel()
-        await self.prober.close()
+        await self._retire()
         self.engine.begin_closing()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.engine.emptied.wait(), grace_s)
         self.engine.close()
         await asyncio.sleep(0)
 
+    async def _retire(self) -> None:
+        self.sockets.close()
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+        if self._ramp is not None:
+            self._ramp.cancel()
+        await self.prober.close()
+
     async def _ramp_weights(self) -> None:
         while True:
             for group in self.engine.groups():
                 group.ramp(self.engine.time())
             await asyncio.sleep(RAMP_INTERVAL_S)
-
-
-def bound_socket(address: str, *, reuse_port: bool = False) -> socket.socket:
-    """A listening socket's bound socket; raises OSError with the address in its text."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.setblocking(False)
-        sock.bind(("" if host == "*" else host, int(port)))
-    except OSError as error:
-        sock.close()
-        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
-    return sock

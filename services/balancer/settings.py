@@ -12,6 +12,7 @@ Natural = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 OneOrMore = str | list[str]
+MAX_WORKERS = 32
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +72,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group of servers."""
+    """A group of servers. ``zone``: workers share what they know of them (nginx ``zone``)."""
 
     servers: Annotated[list[Server], Meta(min_length=1, max_length=1000)]
     method: str = "round_robin"
@@ -79,6 +80,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keepalive: KeepAlive = KeepAlive()
     health_check: HealthCheck | list[HealthCheck] | None = None
     queue: Queue | None = None
+    zone: bool = False
     panic_percent: Percent = 0
     max_ejected_percent: Percent = 0
 
@@ -176,8 +178,14 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file. ``listen`` and ``locations`` at the top are a short form for one entry of ``sites``."""
+    """The whole file. ``listen`` and ``locations`` at the top are a short form for one entry of ``sites``.
 
+    ``quit_timeout_s`` bounds a graceful quit (nginx ``worker_shutdown_timeout``); 0 waits for the last client.
+    """
+
+    workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
+    pid_file: str = ""
+    quit_timeout_s: Seconds = 0
     listen: OneOrMore = []
     tls: Tls | None = None
     locations: list[Location] = []

@@ -186,6 +186,7 @@ class _Builder:
             guards=Guards(upstream.panic_percent, upstream.max_ejected_percent),
             queue=upstream.queue.size if upstream.queue else 0,
             queue_timeout_s=upstream.queue.timeout_s if upstream.queue else 0.0,
+            zone=upstream.zone,
         )
 
     def _check_servers(self, where: str, upstream: Upstream, servers: tuple[PeerSettings, ...]) -> None:

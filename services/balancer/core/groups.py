@@ -36,10 +36,23 @@ class GroupSettings:
     guards: Guards = field(default_factory=Guards)
     queue: int = 0
     queue_timeout_s: float = 60.0
+    zone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One server as it stands: what another process needs to see the group alike."""
+
+    id: int
+    settings: PeerSettings
+    draining: bool
+    verdict: Verdict
 
 
 class Group:
     """A group of peers that serve the same thing. Mutable; owned by the event loop of its process."""
+
+    shared = False  # whether other processes see the same state
 
     def __init__(self, settings: GroupSettings) -> None:
         self.name = settings.name
@@ -74,12 +87,15 @@ class Group:
         self.refresh()
 
     def _new_peer(self, settings: PeerSettings) -> Peer:
-        peer = Peer(self._next_id, settings)
+        peer = self._peer(self._next_id, settings)
         self._next_id += 1
         if self.settings.checks:
             mandatory = any(check.mandatory for check in self.settings.checks)
             peer.verdict = Verdict.CHECKING if mandatory else Verdict.HEALTHY
         return peer
+
+    def _peer(self, peer_id: int, settings: PeerSettings) -> Peer:
+        return Peer(peer_id, settings)
 
     def refresh(self) -> None:
         """Recompute what selection reads after any change of peers, switches or verdicts."""
@@ -133,6 +149,38 @@ class Group:
         if self.scale != 1:
             for peer in self.peers:
                 peer.ramp(now, self.scale)
+
+    # Several processes, one group
+
+    def roster(self) -> tuple[Member, ...]:
+        """The group as it stands, for ``assume`` in another process."""
+        return tuple(
+            Member(id=peer.id, settings=peer.settings, draining=peer.draining, verdict=peer.verdict)
+            for peer in self.peers
+        )
+
+    def assume(self, members: Iterable[Member], now: float) -> None:
+        """Become what another process says; what is known here of servers that stay is kept."""
+        known = {(peer.id, peer.address): peer for peer in self.peers}
+        self.peers = []
+        for member in members:
+            peer = known.get((member.id, member.settings.address)) or self._peer(member.id, member.settings)
+            if peer.settings != member.settings:
+                peer.configure(member.settings)
+            peer.draining = member.draining
+            if member.verdict is Verdict.HEALTHY and peer.verdict in (Verdict.UNHEALTHY, Verdict.CHECKING):
+                self.start_slowly(peer, now)
+            peer.verdict = member.verdict
+            self._next_id = max(self._next_id, member.id + 1)
+            self.peers.append(peer)
+        self.refresh()
+
+    def observe(self) -> None:
+        """Bring what is known of the peers up to date, where another process may know more."""
+
+    def own_conns(self, peer: Peer) -> int:
+        """Requests that this process has in progress at a peer."""
+        return peer.conns
 
     # The life of one request's turn
 
@@ -197,6 +245,10 @@ class Group:
     def _may_eject(self, peer: Peer, now: int) -> bool:
         others: Sequence[Peer] = [other for other in self.primaries if other is not peer]
         return peer.unavailable(now) or not others or ejection_allowed(self.primaries, self.settings.guards, now)
+
+    def has_room(self, now: int) -> bool:
+        """Whether a request that waited would be given a peer."""
+        return any(peer.eligible(0, now) for peer in self.peers)
 
     def full(self) -> bool:
         """Whether only connection limits keep requests out, so that waiting in the queue makes sense."""

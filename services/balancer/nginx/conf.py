@@ -6,20 +6,22 @@ from nginx 1.29.7 on).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import crossplane
+import msgspec
 
-from services.balancer.nginx.directives import Block, Directive, Problems, number
+from services.balancer.nginx.directives import Block, Directive, Problems, number, seconds
 from services.balancer.nginx.http import HttpReader
-from services.balancer.settings import Settings
+from services.balancer.settings import MAX_WORKERS, Settings
 from services.common.settings import SettingsError
 
-# One event loop serves everything, so what tells nginx how to arrange its processes means nothing here.
+# What tells nginx how to arrange its processes beyond their number means nothing here.
 _IGNORED_AT_TOP = frozenset((
-    "user", "worker_processes", "worker_rlimit_nofile", "worker_cpu_affinity", "worker_priority", "master_process",
-    "daemon", "pid", "error_log", "include", "load_module", "pcre_jit",
+    "user", "worker_rlimit_nofile", "worker_cpu_affinity", "worker_priority", "master_process", "daemon", "error_log",
+    "include", "load_module", "pcre_jit",
 ))  # fmt: skip
 
 
@@ -55,11 +57,12 @@ def _tree(parsed: list[dict[str, Any]]) -> list[Directive]:
 
 
 class _Reader:
-    """The top of the file: workers, events and one http block."""
+    """The top of the file: processes, events and one http block."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._connections = 512
+        self._process: dict[str, Any] = {}
 
     def settings(self, directives: list[Directive]) -> Settings:
         http: Directive | None = None
@@ -68,12 +71,24 @@ class _Reader:
                 http = directive
             elif directive.name == "events" and directive.block is not None:
                 self._events(directive.block)
+            elif directive.name == "worker_processes":
+                self._process["workers"] = self._workers(directive)
+            elif directive.name == "worker_shutdown_timeout":
+                self._process["quit_timeout_s"] = seconds(directive, self._problems)
+            elif directive.name == "pid":
+                self._process["pid_file"] = directive.text
             elif directive.name not in _IGNORED_AT_TOP:
                 self._problems.unsupported(directive)
         if http is None or http.block is None:
             self._problems.add_text("the file has no http block")
             return Settings()
-        return HttpReader(self._problems).settings(http.block, self._connections)
+        settings = HttpReader(self._problems).settings(http.block, self._connections)
+        return msgspec.structs.replace(settings, **self._process)
+
+    def _workers(self, directive: Directive) -> int:
+        """``auto``: one for each processor that this process may use."""
+        wanted = len(os.sched_getaffinity(0)) if directive.text == "auto" else number(directive, self._problems)
+        return min(max(wanted, 1), MAX_WORKERS)
 
     def _events(self, block: Block) -> None:
         for directive in block:

@@ -40,7 +40,9 @@ class UpstreamReader:
             elif name in ("keepalive_timeout", "keepalive_time"):
                 key = "idle_s" if name == "keepalive_timeout" else "life_s"
                 keepalive[key] = seconds(directive, self._problems)
-            elif name != "zone":
+            elif name == "zone":
+                values["zone"] = True  # workers share memory of its own, whatever name and size say
+            else:
                 self._problems.unsupported(directive)
         if not servers:
             self._problems.add(upstream, f"{upstream.text} has no server")

@@ -97,7 +97,7 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(503)
             return
         self._transport.set_write_buffer_limits(high=1 << 19)
-        self.may_serve = limits.keepalive_requests if limits.keepalive_s else 0
+        self.may_serve = limits.keepalive_requests if limits.keepalive_s and not engine.closing else 0
         engine.wheel.arm(self, limits.header_timeout_s)
 
     def data_received(self, data: bytes) -> None:
@@ -368,10 +368,10 @@ class ClientConnection(asyncio.Protocol):
         self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
         self._transport.close()
 
-    def leave_soon(self) -> None:
-        """Close now when idle, else after the request in progress."""
+    def leave_soon(self, *, gently: bool) -> None:
+        """Close after the request in progress or, gently, after the next one; else now."""
         self.may_serve = 0
-        if self.exchange is None and self._phase in (_Phase.IDLE, _Phase.BUSY):
+        if not gently and self.exchange is None and self._phase in (_Phase.IDLE, _Phase.BUSY):
             self._close()
 
     def abort(self) -> None:

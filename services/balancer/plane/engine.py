@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from services.balancer.core.groups import Group
+from services.balancer.core.groups import Group, GroupSettings
+from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plane.access_log import AccessLogWriter
 from services.balancer.plane.pool import Pool
 from services.balancer.plane.prepared import Prepared, Router
@@ -67,11 +68,18 @@ class ListenerState:
 class Engine:
     """Owner of everything mutable in the data plane of one process."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, plan: Plan, warn: Callable[..., object]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        plan: Plan,
+        warn: Callable[..., object],
+        zones: Mapping[str, Memory] | None = None,
+    ) -> None:
         self.loop = loop
         self.time = loop.time
         self.wheel = Wheel(loop)
         self.warn = warn
+        self._zones = zones if zones is not None else {}
         self.totals = Totals()
         self.clients: set[ClientConnection] = set()
         self.per_address: dict[bytes, int] = {}
@@ -89,10 +97,12 @@ class Engine:
         self.limits = plan.limits
         self.client_limits = plan.settings.clients
         for name, settings in plan.groups.items():
-            if name in self.pools:
+            if name not in self.pools:
+                self.pools[name] = Pool(self, self._group(settings))
+            elif self.pools[name].group.shared is self._shares(settings):
                 self.pools[name].configure(settings)
             else:
-                self.pools[name] = Pool(self, Group(settings))
+                self.pools[name].replace(self._group(settings))
         for name in [name for name in self.pools if name not in plan.groups]:
             self.pools.pop(name).close_idle()
         for address in [address for address in self.listeners if address not in plan.listeners]:
@@ -111,15 +121,24 @@ class Engine:
         if before is not None:
             before.close()
 
+    def _shares(self, settings: GroupSettings) -> bool:
+        return settings.zone and settings.name in self._zones
+
+    def _group(self, settings: GroupSettings) -> Group:
+        return SharedGroup(settings, self._zones[settings.name]) if self._shares(settings) else Group(settings)
+
     def groups(self) -> Iterable[Group]:
         return [pool.group for pool in self.pools.values()]
 
-    def begin_closing(self) -> None:
-        """No more keep-alive: idle clients go now, busy ones after their answer."""
+    def begin_closing(self, *, gently: bool = False) -> None:
+        """No more keep-alive: busy clients go after their answer, idle ones now, or gently: with their next answer.
+
+        A client that is told to leave in an answer loses nothing; one that is cut off may be sending its next request.
+        """
         self.closing = True
         self.client_gone()
         for client in list(self.clients):
-            client.leave_soon()
+            client.leave_soon(gently=gently)
 
     def client_gone(self) -> None:
         """Called for every client that left: the last one ends the wait of a graceful stop."""

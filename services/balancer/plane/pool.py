@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from services.balancer.plane.engine import Engine
     from services.balancer.plane.exchange import Exchange
 
+LOOK_S = 0.02
 MAX_HEADS = 512
 MAX_REMEMBERED_HEAD = 2048
 
@@ -32,11 +33,18 @@ class Pool:
         self.idle = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.waiting: deque[Exchange] = deque()
+        self._look: asyncio.TimerHandle | None = None
 
     def configure(self, settings: GroupSettings) -> None:
         """Take new settings; connections to peers that are gone are closed."""
         self.group.configure(settings)
         self._adopt(settings)
+        self.close_gone()
+
+    def replace(self, group: Group) -> None:
+        """Go on with another group of the same name; what is in progress ends by the rules of the new one."""
+        self.group = group
+        self._adopt(group.settings)
         self.close_gone()
 
     def _adopt(self, settings: GroupSettings) -> None:
@@ -141,7 +149,19 @@ class Pool:
             return False
         self.waiting.append(exchange)
         self.engine.wheel.arm(exchange, settings.queue_timeout_s)
+        if self.group.shared and self._look is None:
+            self._look = self.engine.loop.call_later(LOOK_S, self._look_for_room)
         return True
+
+    def _look_for_room(self) -> None:
+        """Slots of a shared group may be freed by another worker, which does not tell."""
+        self._look = None
+        for _ in range(len(self.waiting)):
+            if not self.group.has_room(int(self.engine.time())):
+                break
+            self.slot_freed()
+        if self.waiting and self._look is None:
+            self._look = self.engine.loop.call_later(LOOK_S, self._look_for_room)
 
     def leave_queue(self, exchange: Exchange) -> None:
         if exchange in self.waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 from services.balancer.core.groups import Group
 from services.balancer.core.health import CheckSettings, Tally
@@ -13,19 +13,28 @@ from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.response import Framing, find_response_head, parse_response
 
-if TYPE_CHECKING:
-    from services.balancer.plane.engine import Engine
-
 MAX_ANSWER = 1 << 18  # body patterns look at this many bytes, as in nginx Plus
 
 Key = tuple[str, int, int]  # group, peer id, index of the check
 
 
 class Prober:
-    """Keeps one task running for every peer and check; ``reconcile`` after groups changed."""
+    """Keeps one task running for every peer and check; ``reconcile`` after groups changed.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    ``judged`` hears of every group in which a verdict changed.
+    """
+
+    def __init__(
+        self,
+        groups: Callable[[], Iterable[Group]],
+        time: Callable[[], float],
+        warn: Callable[..., object],
+        judged: Callable[[Group], None],
+    ) -> None:
+        self._groups = groups
+        self._time = time
+        self._warn = warn
+        self._judged = judged
         self._tasks: dict[Key, tuple[CheckSettings, asyncio.Task[None]]] = {}
         self._tallies: dict[Key, Tally] = {}
         self._random = random.Random()
@@ -33,7 +42,7 @@ class Prober:
     def reconcile(self) -> None:
         """Start checks that should run, stop those that should not; the tallies of the rest go on."""
         wanted: dict[Key, tuple[Group, Peer, CheckSettings]] = {}
-        for group in self._engine.groups():
+        for group in self._groups():
             for peer in group.peers:
                 for index, check in enumerate(group.settings.checks):
                     wanted[(group.name, peer.id, index)] = (group, peer, check)
@@ -71,11 +80,13 @@ class Prober:
         verdict = self._combined(group, peer)
         if verdict is peer.verdict:
             return
-        changed = group.judge(peer, verdict, self._engine.time())
-        self._engine.warn(
+        changed = group.judge(peer, verdict, self._time())
+        self._warn(
             "health changed" if changed else "health change kept back by the ejection cap",
             upstream=group.name, peer=peer.address, verdict=str(verdict), reason=complaint or "passed",
         )  # fmt: skip
+        if changed:
+            self._judged(group)
 
     def _combined(self, group: Group, peer: Peer) -> Verdict:
         """With several checks the worst verdict counts."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
-from services.balancer.core.peers import PeerSettings
-from services.balancer.server import Balancer
+from services.balancer.core.peers import Peer, PeerSettings
+from services.balancer.fleet import Fleet
 from services.balancer.settings import Server
 from services.balancer.site import valid_address
 from services.balancer.status.changes import Changes, ServerChange
+from services.balancer.status.figures import Figures, GroupFigures
 from services.balancer.status.metrics import metrics_text
-from services.balancer.status.view import StatusView, peer_view, status_view
+from services.balancer.status.view import PeerView, StatusView, peer_view, status_view
 from services.common.metrics import CONTENT_TYPE
 
 _PAGE = Path(__file__).with_name("dashboard.html")
@@ -29,11 +30,11 @@ Reload = Callable[[], Awaitable[None]]
 class StatusApp:
     """Routes of the status listener. ``reload`` reads the settings file again and raises ValueError with the reason."""
 
-    def __init__(self, balancer: Balancer, changes: Changes, reload: Reload) -> None:
-        self._balancer = balancer
+    def __init__(self, fleet: Fleet, changes: Changes, reload: Reload) -> None:
+        self._fleet = fleet
         self._changes = changes
         self._reload = reload
-        self._started_at = balancer.engine.time()
+        self._started_at = fleet.time()
         self._page = _PAGE.read_text()
 
     def application(self, *, writable: bool) -> web.Application:
@@ -55,43 +56,49 @@ class StatusApp:
         return web.Response(text=self._page, content_type="text/html", headers=headers)
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        """200 while the listeners are open and every group has a peer that may be asked."""
-        engine = self._balancer.engine
-        now = int(engine.time())
-        dead = [group.name for group in engine.groups() if not any(peer.eligible(0, now) for peer in group.peers)]
-        body = {"ok": not engine.closing, "groups_without_live_peer": dead}
-        return _json(body, status=503 if engine.closing else 200)
+        """200 while the listeners are open; names the groups in which no peer may be asked."""
+        closing, now, figures = self._fleet.closing, int(self._fleet.time()), await self._fleet.figures()
+        dead = [
+            name
+            for name, group in self._fleet.groups.items()
+            if not any(peer.eligible(0, now) and not _out(figures, name, peer) for peer in group.peers)
+        ]
+        return _json({"ok": not closing, "groups_without_live_peer": dead}, status=503 if closing else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=metrics_text(self._view()).encode(), headers={"Content-Type": CONTENT_TYPE})
+        text = metrics_text(await self._view())
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _status(self, _: web.Request) -> web.Response:
-        return _json(self._view())
+        return _json(await self._view())
 
-    def _view(self) -> StatusView:
-        return status_view(self._balancer.engine, self._started_at, self._balancer.ports)
+    async def _view(self) -> StatusView:
+        return status_view(self._fleet, await self._fleet.figures(), self._fleet.time() - self._started_at)
+
+    async def _peers(self, name: str, peers: Iterable[Peer]) -> list[PeerView]:
+        figures, group = (await self._fleet.figures()).groups.get(name) or GroupFigures(), self._changes.group(name)
+        return [peer_view(group, peer, figures, self._fleet.time()) for peer in peers]
 
     # Runtime API
 
     async def _servers(self, request: web.Request) -> web.Response:
-        group = self._changes.group(request.match_info["group"])
-        now = self._balancer.engine.time()
-        return _json([peer_view(group, peer, now) for peer in group.peers])
+        name = request.match_info["group"]
+        return _json(await self._peers(name, self._changes.group(name).peers))
 
     async def _add(self, request: web.Request) -> web.Response:
         server = await _decoded(request, Server)
         if not valid_address(server.address):
             raise ValueError(f"expected HOST:PORT, got {server.address!r}")
         settings = PeerSettings(**{name: getattr(server, name) for name in server.__struct_fields__})
-        group = self._changes.group(request.match_info["group"])
-        peer = self._changes.add(group.name, settings)
-        return _json(peer_view(group, peer, self._balancer.engine.time()), status=201)
+        name = request.match_info["group"]
+        peer = self._changes.add(name, settings)
+        return _json((await self._peers(name, [peer]))[0], status=201)
 
     async def _change(self, request: web.Request) -> web.Response:
         change = await _decoded(request, ServerChange)
-        group = self._changes.group(request.match_info["group"])
-        peer = self._changes.change(group.name, int(request.match_info["id"]), change)
-        return _json(peer_view(group, peer, self._balancer.engine.time()))
+        name = request.match_info["group"]
+        peer = self._changes.change(name, int(request.match_info["id"]), change)
+        return _json((await self._peers(name, [peer]))[0])
 
     async def _remove(self, request: web.Request) -> web.Response:
         _refuse_forms(request)
@@ -102,6 +109,12 @@ class StatusApp:
         _refuse_forms(request)
         await self._reload()
         return _json({"ok": True})
+
+
+def _out(figures: Figures, group: str, peer: Peer) -> bool:
+    """Whether passive checks of a worker keep requests away from a peer."""
+    seen = figures.groups.get(group)
+    return seen is not None and peer.id in seen.peers and seen.peers[peer.id].out
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -1,15 +1,16 @@
-"""Changes of groups while the balancer runs, persisted when a state file is configured."""
+"""Changes of groups while the balancer runs, and their state file."""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from services.balancer.core.groups import Group, by_address
-from services.balancer.core.peers import Peer, PeerSettings
-from services.balancer.server import Balancer
+from services.balancer.core.peers import Peer, PeerSettings, Verdict
+from services.balancer.fleet import Fleet
 
 
 class ServerChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,21 +31,26 @@ class _SavedServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """Servers of groups that were changed at run time; verdicts by group and address."""
+
     groups: dict[str, list[_SavedServer]]
+    verdicts: dict[str, dict[str, Verdict]] = {}
 
 
 class Changes:
-    """Applies changes to the engine's groups; raises LookupError for what is not there, ValueError for bad values."""
+    """Applies changes to the groups of record; raises LookupError for what is not there, ValueError for bad values."""
 
-    def __init__(self, balancer: Balancer, state_file: Path | None) -> None:
-        self._balancer = balancer
+    def __init__(self, fleet: Fleet, state_file: Path | None) -> None:
+        self._fleet = fleet
         self._state_file = state_file
+        self._touched: set[str] = set()
+        self.saving = True  # whether the state file is this process' to write
 
     def group(self, name: str) -> Group:
-        pool = self._balancer.engine.pools.get(name)
-        if pool is None:
+        group = self._fleet.groups.get(name)
+        if group is None:
             raise LookupError(f"no upstream named {name}")
-        return pool.group
+        return group
 
     def peer(self, name: str, peer_id: int) -> Peer:
         found = next((peer for peer in self.group(name).peers if peer.id == peer_id), None)
@@ -54,7 +60,7 @@ class Changes:
 
     def add(self, name: str, settings: PeerSettings) -> Peer:
         peer = self.group(name).add(settings)
-        self._changed()
+        self._changed(name)
         return peer
 
     def remove(self, name: str, peer_id: int) -> None:
@@ -62,8 +68,7 @@ class Changes:
         if len(group.peers) == 1:
             raise ValueError(f"{peer.address} is the last server of {name}; mark it down instead")
         group.remove(peer)
-        self._balancer.engine.pools[name].close_gone()
-        self._changed()
+        self._changed(name)
 
     def change(self, name: str, peer_id: int, change: ServerChange) -> Peer:
         group, peer = self.group(name), self.peer(name, peer_id)
@@ -75,35 +80,70 @@ class Changes:
         if change.drain is not None:
             peer.draining = change.drain
         group.refresh()
-        self._changed()
+        self._changed(name)
         return peer
 
-    def _changed(self) -> None:
-        self._balancer.prober.reconcile()
-        if self._state_file is not None:
-            self._save(self._state_file)
+    def _changed(self, name: str) -> None:
+        self._touched.add(name)
+        self._fleet.changed(name)
+        self._save()
+
+    def judged(self, group: Group) -> None:
+        """A verdict changed; it is kept when a check of the group is ``persistent``."""
+        if _persistent(group):
+            self._save()
 
     # Persistence
 
-    def _save(self, path: Path) -> None:
-        groups = {
-            group.name: [_SavedServer(settings=peer.settings, drain=peer.draining) for peer in group.peers]
-            for group in self._balancer.engine.groups()
-        }
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_bytes(msgspec.json.encode(_Saved(groups=groups)))
-        fresh.replace(path)
+    def _save(self) -> None:
+        if self._state_file is not None and self.saving:
+            fresh = self._state_file.with_name(self._state_file.name + ".new")
+            fresh.write_bytes(self._encoded(_persistent))
+            fresh.replace(self._state_file)
 
-    def restore(self) -> None:
-        """Bring back what an earlier run saved; a file that cannot be read raises ValueError."""
-        if self._state_file is None:
+    def snapshot(self) -> bytes:
+        """Everything a successor of this process should know: run-time changes and all verdicts."""
+        return self._encoded(lambda group: bool(group.settings.checks))
+
+    def _encoded(self, with_verdicts: Callable[[Group], bool]) -> bytes:
+        groups = self._fleet.groups
+        saved = _Saved(
+            groups={
+                name: [_SavedServer(settings=peer.settings, drain=peer.draining) for peer in groups[name].peers]
+                for name in sorted(self._touched & groups.keys())
+            },
+            verdicts={
+                name: {peer.address: peer.verdict for peer in group.peers}
+                for name, group in groups.items()
+                if with_verdicts(group)
+            },
+        )
+        return msgspec.json.encode(saved)
+
+    def restore(self, snapshot: bytes = b"") -> None:
+        """Bring back what an earlier run saved, or handed over; ValueError when that cannot be read.
+
+        After a start or a reload, before others are told of the groups.
+        """
+        if not snapshot and self._state_file is not None:
+            with contextlib.suppress(FileNotFoundError):
+                snapshot = self._state_file.read_bytes()
+        if not snapshot:
             return
-        with contextlib.suppress(FileNotFoundError):
-            saved = msgspec.json.decode(self._state_file.read_bytes(), type=_Saved)
-            for name, servers in saved.groups.items():
-                if name in self._balancer.engine.pools and servers:
-                    self._restore_group(self.group(name), servers)
-            self._balancer.prober.reconcile()
+        saved = msgspec.json.decode(snapshot, type=_Saved)
+        for name, servers in saved.groups.items():
+            if name in self._fleet.groups and servers:
+                self._touched.add(name)
+                self._restore_group(self.group(name), servers)
+        for name, verdicts in saved.verdicts.items():
+            if name in self._fleet.groups:
+                self._restore_verdicts(self.group(name), verdicts)
+
+    def _restore_verdicts(self, group: Group, verdicts: dict[str, Verdict]) -> None:
+        if group.settings.checks:
+            for peer in group.peers:
+                peer.verdict = verdicts.get(peer.address, peer.verdict)
+            group.refresh()
 
     def _restore_group(self, group: Group, servers: list[_SavedServer]) -> None:
         for server in servers:
@@ -117,6 +157,10 @@ class Changes:
         for peer in [peer for peer in group.peers if peer.address not in wanted]:
             group.remove(peer)
         group.refresh()
+
+
+def _persistent(group: Group) -> bool:
+    return any(check.persistent for check in group.settings.checks)
 
 
 def _replaced(peer: Peer, fields: dict[str, int | float | bool]) -> PeerSettings:

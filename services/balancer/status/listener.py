@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 from aiohttp import web
 
-from services.balancer.server import Balancer
+from services.balancer.fleet import Fleet
 from services.balancer.settings import Settings
-from services.balancer.site import split_address
+from services.balancer.sockets import Sockets
 from services.balancer.status.app import Reload, StatusApp
 from services.balancer.status.changes import Changes
 
@@ -14,31 +16,36 @@ from services.balancer.status.changes import Changes
 class StatusListener:
     """The aiohttp server behind ``status:``; nothing when that is not set."""
 
-    def __init__(self, balancer: Balancer, changes: Changes, reload: Reload) -> None:
-        self._balancer = balancer
+    def __init__(self, fleet: Fleet, changes: Changes, reload: Reload) -> None:
+        self._fleet = fleet
         self._changes = changes
         self._reload = reload
         self._runner: web.AppRunner | None = None
+        self._sockets = Sockets()
 
-    async def open(self, settings: Settings) -> int:
+    async def open(self, settings: Settings, inherited: socket.socket | None = None) -> int:
         """Listen on ``settings.status``; returns the port, 0 without one. Raises OSError."""
         if not settings.status:
             return 0
-        app = StatusApp(self._balancer, self._changes, self._reload)
+        if inherited is not None:
+            self._sockets.take(settings.status, inherited)
+        sock = self._sockets.open(settings.status)[0]
+        app = StatusApp(self._fleet, self._changes, self._reload)
         runner = web.AppRunner(
             app.application(writable=settings.status_allows_changes), access_log=None, shutdown_timeout=0.5
         )
         await runner.setup()
         self._runner = runner
-        host, port = split_address(settings.status)
-        site = web.TCPSite(runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {settings.status}: {error.strerror}") from None
-        listening: tuple[str, int] = runner.addresses[0]
-        return listening[1]
+        await web.SockSite(runner, sock.dup()).start()
+        return self._sockets.port(settings.status)
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The listening socket, for a successor."""
+        return next((sock for _, sock in self._sockets), None)
 
     async def close(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
+        self._sockets.close()

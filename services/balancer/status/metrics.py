@@ -26,6 +26,10 @@ def _lines(status: StatusView) -> Iterator[str]:
 def _process(status: StatusView) -> Iterator[Row]:
     connections = status.connections
     yield "uptime_seconds", "gauge", "Time since start", [("", status.uptime_s)]
+    yield "workers", "gauge", "Worker processes beside this one", [("", len(status.workers))]
+    yield "worker_restarts_total", "counter", "Workers that died and were replaced", [
+        ("", sum(worker.restarts for worker in status.workers))
+    ]  # fmt: skip
     yield "connections_accepted_total", "counter", "Client connections accepted", [("", connections.accepted)]
     yield "connections_refused_total", "counter", "Client connections over a limit", [("", connections.refused)]
     yield "connections", "gauge", "Client connections now", [

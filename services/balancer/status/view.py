@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from services.balancer.core.groups import Group
 from services.balancer.core.peers import Peer, State
-
-if TYPE_CHECKING:
-    from services.balancer.plane.engine import Engine
-    from services.balancer.plane.pool import Pool
+from services.balancer.fleet import Fleet, WorkerView
+from services.balancer.status.figures import Figures, GroupFigures, PeerFigures
 
 
 class CheckView(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +50,10 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
-    """One upstream group."""
+    """One upstream group. ``zone``: its state is shared by all workers."""
 
     method: str
+    zone: bool
     panic: bool
     queued: int
     idle_connections: int
@@ -72,10 +70,11 @@ class ConnectionsView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole process."""
+    """The whole program; ``pid`` is the one to send signals to, ``workers`` is empty when there are none beside it."""
 
     pid: int
     uptime_s: float
+    workers: list[WorkerView]
     connections: ConnectionsView
     requests: int
     statuses: dict[str, int]
@@ -85,46 +84,49 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: dict[str, GroupView]
 
 
-def status_view(engine: Engine, started_at: float, ports: dict[str, int]) -> StatusView:
-    """Take the snapshot; ``started_at`` in the loop's time."""
-    busy = sum(client.exchange is not None for client in engine.clients)
-    totals = engine.totals
+def status_view(fleet: Fleet, figures: Figures, uptime_s: float) -> StatusView:
+    groups, now = fleet.groups, fleet.time()
+    seen = {name: figures.groups.get(name) or GroupFigures() for name in groups}
+    peers = [peer.codes for group in seen.values() for peer in group.peers.values()]
     return StatusView(
         pid=os.getpid(),
-        uptime_s=round(engine.time() - started_at, 3),
+        uptime_s=round(uptime_s, 3),
+        workers=fleet.workers(),
         connections=ConnectionsView(
-            accepted=totals.accepts, active=busy, idle=len(engine.clients) - busy, refused=totals.refused
+            accepted=figures.accepts, active=figures.busy, idle=figures.idle, refused=figures.refused
         ),
-        requests=totals.requests,
-        statuses=by_class([totals.codes, *(peer.stats.codes for group in engine.groups() for peer in group.peers)]),
-        client_aborts=totals.client_aborts,
-        no_live=totals.no_live,
-        listeners=ports,
-        upstreams={name: _group(pool, engine.time()) for name, pool in engine.pools.items()},
+        requests=figures.requests,
+        statuses=by_class([figures.codes, *peers]),
+        client_aborts=figures.client_aborts,
+        no_live=figures.no_live,
+        listeners=fleet.ports,
+        upstreams={name: _group(group, seen[name], now) for name, group in groups.items()},
     )
 
 
-def _group(pool: Pool, now: float) -> GroupView:
-    group = pool.group
+def _group(group: Group, figures: GroupFigures, now: float) -> GroupView:
     return GroupView(
         method=group.settings.method,
+        zone=group.settings.zone,
         panic=group.panic,
-        queued=len(pool.waiting),
-        idle_connections=pool.idle,
-        peers=[peer_view(group, peer, now) for peer in group.peers],
+        queued=figures.queued,
+        idle_connections=figures.idle,
+        peers=[peer_view(group, peer, figures, now) for peer in group.peers],
     )
 
 
-def peer_view(group: Group, peer: Peer, now: float) -> PeerView:
-    stats = peer.stats
+def peer_view(group: Group, peer: Peer, figures: GroupFigures, now: float) -> PeerView:
+    of_peer = figures.peers.get(peer.id) or PeerFigures()
     state = peer.state(int(now))
+    if state is State.UP and of_peer.out:
+        state = State.UNAVAIL
     check = CheckView(
         verdict=str(peer.verdict),
-        checks=stats.checks,
-        fails=stats.check_fails,
-        unhealthy=stats.unhealthy,
-        last_passed=stats.last_check_passed,
-        note=stats.last_check_note,
+        checks=of_peer.checks,
+        fails=of_peer.check_fails,
+        unhealthy=of_peer.unhealthy,
+        last_passed=of_peer.last_check_passed,
+        note=of_peer.last_check_note,
     )
     return PeerView(
         id=peer.id,
@@ -132,20 +134,20 @@ def peer_view(group: Group, peer: Peer, now: float) -> PeerView:
         state=state,
         weight=peer.settings.weight,
         backup=peer.backup,
-        active=peer.conns,
+        active=of_peer.active,
         max_conns=peer.max_conns,
-        requests=stats.requests,
-        responses=by_class([stats.codes]),
-        codes={str(code): count for code, count in sorted(stats.codes.items())},
-        sent=stats.sent,
-        received=stats.received,
-        fails=peer.fails,
-        failures=stats.failures,
-        unavail=stats.unavail,
-        connects=stats.connects,
-        header_time_s=round(stats.header_time_s, 6),
-        response_time_s=round(stats.response_time_s, 6),
-        seconds_out=max(0.0, peer.fail_timeout_s - (now - peer.checked)) if state is State.UNAVAIL else 0.0,
+        requests=of_peer.requests,
+        responses=by_class([of_peer.codes]),
+        codes={str(code): count for code, count in sorted(of_peer.codes.items())},
+        sent=of_peer.sent,
+        received=of_peer.received,
+        fails=of_peer.fails,
+        failures=of_peer.failures,
+        unavail=of_peer.unavail,
+        connects=of_peer.connects,
+        header_time_s=round(of_peer.header_time_s, 6),
+        response_time_s=round(of_peer.response_time_s, 6),
+        seconds_out=of_peer.seconds_out if state is State.UNAVAIL else 0.0,
         check=check if group.settings.checks else None,
     )
 

@@ -1,0 +1,163 @@
+"""Counters of one process as values that add up: what workers report, and what the status is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from services.balancer.core.groups import Group
+from services.balancer.core.peers import Peer
+
+if TYPE_CHECKING:
+    from services.balancer.plane.engine import Engine
+
+_SUMMED = (
+    "requests", "sent", "received", "failures", "unavail", "connects", "retried", "checks", "check_fails", "unhealthy",
+)  # fmt: skip
+
+
+class PeerFigures(msgspec.Struct, kw_only=True):
+    """One peer in one process, or in all. ``out``: passive checks keep requests away, for ``seconds_out`` still."""
+
+    requests: int = 0
+    codes: dict[int, int] = {}
+    sent: int = 0
+    received: int = 0
+    failures: int = 0
+    unavail: int = 0
+    connects: int = 0
+    retried: int = 0
+    checks: int = 0
+    check_fails: int = 0
+    unhealthy: int = 0
+    last_check_passed: bool | None = None
+    last_check_note: str = ""
+    header_time_s: float = 0.0
+    response_time_s: float = 0.0
+    active: int = 0
+    fails: int = 0
+    out: bool = False
+    seconds_out: float = 0.0
+
+    def add(self, other: PeerFigures) -> None:
+        """Counters add up, times are weighed by requests; one process that keeps away is enough to be out."""
+        asked = self.requests + other.requests
+        if asked:
+            share = other.requests / asked
+            self.header_time_s += (other.header_time_s - self.header_time_s) * share
+            self.response_time_s += (other.response_time_s - self.response_time_s) * share
+        for name in _SUMMED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.codes = _added(self.codes, other.codes)
+        self.active += other.active
+        self.fails = max(self.fails, other.fails)
+        self.out = self.out or other.out
+        self.seconds_out = max(self.seconds_out, other.seconds_out)
+        if other.last_check_passed is not None:
+            self.last_check_passed, self.last_check_note = other.last_check_passed, other.last_check_note
+
+
+class GroupFigures(msgspec.Struct, kw_only=True):
+    """One group; peers by their id."""
+
+    queued: int = 0
+    idle: int = 0
+    peers: dict[int, PeerFigures] = {}
+
+
+class Figures(msgspec.Struct, kw_only=True):
+    """A whole process, or all of them."""
+
+    accepts: int = 0
+    refused: int = 0
+    requests: int = 0
+    client_aborts: int = 0
+    no_live: int = 0
+    codes: dict[int, int] = {}
+    busy: int = 0
+    idle: int = 0
+    groups: dict[str, GroupFigures] = {}
+
+    def add(self, other: Figures) -> None:
+        for name in ("accepts", "refused", "requests", "client_aborts", "no_live", "busy", "idle"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.codes = _added(self.codes, other.codes)
+        for name, theirs in other.groups.items():
+            group = self.groups.setdefault(name, GroupFigures())
+            group.queued += theirs.queued
+            group.idle += theirs.idle
+            for peer_id, peer in theirs.peers.items():
+                group.peers.setdefault(peer_id, PeerFigures()).add(peer)
+
+    def ended(self) -> Figures:
+        """What stays of a process that has ended: its counters, nothing of the moment."""
+        left = Figures()
+        left.add(self)
+        left.busy = left.idle = 0
+        for group in left.groups.values():
+            group.queued = group.idle = 0
+            for peer in group.peers.values():
+                peer.active = peer.fails = 0
+                peer.out, peer.seconds_out = False, 0.0
+        return left
+
+
+def total(each: Iterable[Figures]) -> Figures:
+    """The sum over processes."""
+    result = Figures()
+    for figures in each:
+        result.add(figures)
+    return result
+
+
+def engine_figures(engine: Engine) -> Figures:
+    """Those of a data plane, now."""
+    busy = sum(client.exchange is not None for client in engine.clients)
+    totals, now = engine.totals, engine.time()
+    return Figures(
+        accepts=totals.accepts,
+        refused=totals.refused,
+        requests=totals.requests,
+        client_aborts=totals.client_aborts,
+        no_live=totals.no_live,
+        codes=dict(totals.codes),
+        busy=busy,
+        idle=len(engine.clients) - busy,
+        groups={
+            name: GroupFigures(queued=len(pool.waiting), idle=pool.idle, peers=peer_figures(pool.group, now))
+            for name, pool in engine.pools.items()
+        },
+    )
+
+
+def group_figures(groups: Mapping[str, Group], now: float) -> Figures:
+    """Those of a process that has groups but serves no requests: checks and shared state."""
+    return Figures(groups={name: GroupFigures(peers=peer_figures(group, now)) for name, group in groups.items()})
+
+
+def peer_figures(group: Group, now: float) -> dict[int, PeerFigures]:
+    group.observe()
+    return {peer.id: _peer(group, peer, now) for peer in group.peers}
+
+
+def _peer(group: Group, peer: Peer, now: float) -> PeerFigures:
+    stats, out = peer.stats, peer.unavailable(int(now))
+    return PeerFigures(
+        codes=dict(stats.codes),
+        last_check_passed=stats.last_check_passed,
+        last_check_note=stats.last_check_note,
+        header_time_s=stats.header_time_s,
+        response_time_s=stats.response_time_s,
+        active=group.own_conns(peer),
+        fails=peer.fails,
+        out=out,
+        seconds_out=max(0.0, peer.fail_timeout_s - (now - peer.checked)) if out else 0.0,
+        **{name: getattr(stats, name) for name in _SUMMED},
+    )
+
+
+def _added(mine: Mapping[int, int], theirs: Mapping[int, int]) -> dict[int, int]:
+    return dict(Counter(mine) + Counter(theirs))

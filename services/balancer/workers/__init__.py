@@ -1,0 +1,1 @@
+"""Several processes, one balancer: the crew that starts and watches workers, and what it says to them."""

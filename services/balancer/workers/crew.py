@@ -1,0 +1,290 @@
+"""Several workers as one balancer: the master starts and watches them, and keeps what they have in common.
+
+The master owns the listening sockets, one for each worker and address. It holds them open, so a worker's death loses
+only the connections it had accepted: those that wait in its queue are accepted by another worker at once. The master
+checks servers actively, and its groups are those of record: every change, of whatever origin, is sent to all workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from services.balancer.core.groups import Group, GroupSettings
+from services.balancer.core.shared import SharedGroup
+from services.balancer.fleet import WorkerView, nothing
+from services.balancer.plane.prober import Prober
+from services.balancer.plane.tls import server_context
+from services.balancer.plane.zone import COLUMNS, ZoneMemory
+from services.balancer.site import Plan
+from services.balancer.sockets import Sockets
+from services.balancer.status.figures import Figures, group_figures, total
+from services.balancer.workers.backoff import Backoff
+from services.balancer.workers.hand import Hand
+from services.balancer.workers.messages import Adopt, Roster, Socket, Zone
+from services.common.logs import Logger
+
+BEAT_S = 1.0
+PATIENCE_BEATS = 30
+"""A worker that does not report for so many beats hangs, and is replaced."""
+
+EXIT_S = 0.7
+
+
+class Crew:
+    """A fleet of ``workers`` processes."""
+
+    def __init__(self, plan: Plan, log: Logger, sockets: Sockets | None = None) -> None:
+        self.plan = plan
+        self.sockets = sockets if sockets is not None else Sockets()
+        self.closing = False
+        self.judged: Callable[[Group], None] = lambda group: None
+        self._log = log
+        self.time = asyncio.get_running_loop().time
+        self._zones: dict[str, ZoneMemory] = {}
+        self._groups: dict[str, Group] = {}
+        self._prober = Prober(self._groups.values, self.time, log.warning, self._judge)
+        self._hands: dict[int, Hand] = {}
+        self._keepers: dict[int, asyncio.Task[None]] = {}
+        self._restarts: dict[int, int] = {}
+        self._past = Figures()  # of workers that have ended
+        self._beat: asyncio.Task[None] | None = None
+        self._sharing = asyncio.Lock()
+        self._adopt(plan)
+
+    # Groups of record
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        return self._groups
+
+    def _adopt(self, plan: Plan) -> None:
+        self.plan = plan
+        for name in self._groups.keys() - plan.groups.keys():
+            del self._groups[name]
+        for name, settings in plan.groups.items():
+            group = self._groups.get(name)
+            if group is not None and group.shared is settings.zone:
+                group.configure(settings)
+            else:
+                self._groups[name] = self._group(settings)
+        for name in self._zones.keys() - {name for name, group in self._groups.items() if group.shared}:
+            self._zones.pop(name).close()
+
+    def _group(self, settings: GroupSettings) -> Group:
+        if not settings.zone:
+            return Group(settings)
+        memory = self._zones[settings.name] = ZoneMemory.create(settings.name)
+        for hand in self._hands.values():
+            memory.grant(hand.column, ())
+            hand.tell(Zone(group=settings.name, column=hand.column), memory.fd)
+        return SharedGroup(settings, memory, keeper=True)
+
+    def changed(self, name: str) -> None:
+        self._tell_of(self._groups[name])
+        self._prober.reconcile()
+
+    def _judge(self, group: Group) -> None:
+        self._tell_of(group)
+        self.judged(group)
+
+    def _tell_of(self, group: Group) -> None:
+        for hand in self._hands.values():
+            hand.tell(Roster(group=group.name, members=group.roster()))
+
+    # Life
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {address: self.sockets.port(address) for address in self.plan.listeners if address in self.sockets}
+
+    async def start(self) -> None:
+        try:
+            _check_certificates(self.plan)
+            self.sockets.keep_only(self.plan.listeners)
+            self._open_sockets()
+            await self._hire()
+        except OSError:
+            await self.stop(grace_s=0)
+            raise
+        self._prober.reconcile()
+        self._beat = asyncio.create_task(self._keep_beat())
+
+    def _open_sockets(self) -> None:
+        """Open what is missing, and give it to the workers there are."""
+        for address in self.plan.listeners:
+            for sock in self.sockets.open_missing(address, self.plan.settings.workers):
+                for hand in self._hands.values():
+                    hand.tell(Socket(address=address), sock.fileno())
+
+    async def reload(self, plan: Plan, amend: Callable[[], None] = nothing) -> None:
+        _check_certificates(plan)
+        before = self.plan
+        try:
+            self._adopt(plan)
+            amend()
+            self._open_sockets()
+        except (OSError, ValueError):
+            self._adopt(before)
+            raise
+        finally:
+            self.sockets.keep_only(self.plan.listeners)
+        for problem in await asyncio.gather(*(hand.adopt(self._orders()) for hand in self._hands.values())):
+            if problem:
+                self._log.error("a worker keeps its old settings", reason=problem)
+        for hand in self._hands.values():
+            if self._surplus(hand.number):
+                hand.leave(None)
+        await self._hire()
+        await self._share_sockets()
+        self._prober.reconcile()
+
+    def _orders(self) -> Adopt:
+        return Adopt(
+            settings=self.plan.settings, rosters={name: group.roster() for name, group in self._groups.items()}
+        )
+
+    async def drain(self) -> None:
+        await self._dismiss(None)
+        await asyncio.gather(*self._keepers.values())
+        self._let_go()
+
+    async def stop(self, grace_s: float) -> None:
+        await self._dismiss(grace_s)
+        if self._keepers:
+            await asyncio.wait(self._keepers.values(), timeout=grace_s + EXIT_S)
+        for hand in self._hands.values():
+            hand.kill()
+        await asyncio.gather(*self._keepers.values())
+        self._let_go()
+
+    async def _dismiss(self, grace_s: float | None) -> None:
+        self.closing = True
+        self.sockets.close()
+        if self._beat is not None:
+            self._beat.cancel()
+        await self._prober.close()
+        for number in [number for number in self._keepers if number not in self._hands]:
+            self._keepers.pop(number).cancel()  # it waits before it starts another worker
+        for hand in self._hands.values():
+            hand.leave(grace_s)
+
+    def _let_go(self) -> None:
+        for memory in self._zones.values():
+            memory.close()
+        self._zones.clear()
+
+    # Workers
+
+    def workers(self) -> list[WorkerView]:
+        now = self.time()
+        return [
+            WorkerView(
+                number=hand.number,
+                pid=hand.pid,
+                uptime_s=round(now - hand.started_at, 3),
+                requests=hand.figures.requests,
+                restarts=self._restarts.get(hand.number, 0),
+            )
+            for hand in sorted(self._hands.values(), key=lambda hand: hand.number)
+        ]
+
+    def _surplus(self, number: int) -> bool:
+        return self.closing or number >= self.plan.settings.workers
+
+    async def _hire(self) -> None:
+        """Start the workers that are missing; raises OSError when one cannot serve."""
+        numbers = [number for number in range(self.plan.settings.workers) if number not in self._keepers]
+        hands = await asyncio.gather(*(self._launch(number) for number in numbers))
+        problems = await asyncio.gather(*(self._introduce(hand) for hand in hands))
+        for hand in hands:
+            self._keepers[hand.number] = asyncio.create_task(self._keep(hand))
+        for problem in filter(None, problems):
+            raise OSError(f"a worker cannot start: {problem}")
+        await self._share_sockets()
+
+    async def _keep(self, hand: Hand) -> None:
+        """Replace a worker whenever it has died, until it is surplus."""
+        backoff = Backoff()
+        number = hand.number
+        while True:
+            status = await hand.gone()
+            self._bury(hand)
+            if self._surplus(number):
+                del self._keepers[number]
+                return
+            await self._share_sockets()
+            delay_s = backoff.after(self.time() - hand.started_at)
+            self._log.error("worker died", worker=number, pid=hand.pid, status=status, next_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+            self._restarts[number] = self._restarts.get(number, 0) + 1
+            hand = await self._launch(number)
+            problem = await self._introduce(hand)
+            if problem:
+                self._log.error("worker cannot serve", worker=number, reason=problem)
+                hand.kill()
+            else:
+                await self._share_sockets()
+
+    async def _launch(self, number: int) -> Hand:
+        hand = Hand(number)
+        await hand.launch()
+        return hand
+
+    async def _introduce(self, hand: Hand) -> str:
+        """Give a new worker all it needs; returns what keeps it from serving."""
+        taken = {other.column for other in self._hands.values()}
+        hand.column = next(column for column in range(1, COLUMNS) if column not in taken)
+        self._hands[hand.number] = hand
+        for address, sock in self.sockets:
+            hand.tell(Socket(address=address), sock.fileno())
+        for name, memory in self._zones.items():
+            memory.grant(hand.column, (peer.id for peer in self._groups[name].peers))
+            hand.tell(Zone(group=name, column=hand.column), memory.fd)
+        problem = await hand.adopt(self._orders())
+        hand.ready = not problem
+        return problem
+
+    def _bury(self, hand: Hand) -> None:
+        """Keep what it counted, give back what it held."""
+        del self._hands[hand.number]
+        self._past.add(hand.figures.ended())
+        for name, memory in self._zones.items():
+            memory.strike_out(hand.column, (peer.id for peer in self._groups[name].peers))
+
+    async def _share_sockets(self) -> None:
+        """Each worker accepts on its own sockets; those of a worker that is not there are served by another."""
+        async with self._sharing:
+            ready = {hand.number: hand for hand in self._hands.values() if hand.ready}
+            if not ready:
+                return
+            shares: dict[int, list[int]] = {number: [] for number in ready}
+            for number in range(self.sockets.widest):
+                shares[number if number in ready else sorted(ready)[number % len(ready)]].append(number)
+            await asyncio.gather(*(hand.accept_on(tuple(shares[number])) for number, hand in ready.items()))
+
+    # Figures
+
+    async def figures(self) -> Figures:
+        """The sum over workers, those that died included; of one that does not answer soon the last known."""
+        reports = await asyncio.gather(*(hand.report() for hand in self._hands.values()))
+        return total([self._past, group_figures(self._groups, self.time()), *reports])
+
+    async def _keep_beat(self) -> None:
+        """Hear from every worker once a second, so that little is lost with one that dies, and replace those that hang."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            for hand in list(self._hands.values()):
+                hand.silences += 1
+            await asyncio.gather(*(hand.report() for hand in self._hands.values()))
+            for hand in self._hands.values():
+                if hand.ready and hand.silences >= PATIENCE_BEATS:
+                    self._log.error("worker hangs", worker=hand.number, pid=hand.pid)
+                    hand.kill()
+
+
+def _check_certificates(plan: Plan) -> None:
+    """Raises OSError that names a certificate which workers could not load."""
+    for listener in plan.listeners.values():
+        if listener.tls:
+            server_context(listener)
