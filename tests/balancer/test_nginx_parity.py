@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,9 +15,7 @@ from services.balancer.config import read_plan
 from services.balancer.server import Balancer
 from services.common import logs
 from tests.balancer.support import Answer, RawClient, Upstream, always, answer, eventually, fields_of, request
-
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
-pytestmark = pytest.mark.skipif(not Path(NGINX).exists(), reason="needs nginx (Debian package nginx-light)")
+from tests.support.programs import real_part
 
 Start = Callable[..., Awaitable[Upstream]]
 
@@ -73,7 +70,8 @@ async def nginx(directory: Path, text: str) -> AsyncIterator[Front]:
     port = free_port()
     path = directory / "nginx.conf"
     path.write_text(TOP.format(dir=directory, http=text.replace("LISTEN", f"127.0.0.1:{port}")))
-    process = await asyncio.create_subprocess_exec(NGINX, "-e", str(directory / "error.log"), "-c", str(path))
+    program = real_part("nginx", package="nginx-light")
+    process = await asyncio.create_subprocess_exec(program, "-e", str(directory / "error.log"), "-c", str(path))
     try:
         async with asyncio.timeout(5):
             while True:

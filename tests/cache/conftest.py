@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cache.raw import RawClient
+from tests.support.programs import real_part
 
 
 def free_port() -> int:
@@ -63,8 +63,7 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with cache_lite(tmp_path_factory.mktemp("cache")) as ours:
             yield ours
         return
-    program = shutil.which("memcached")
-    assert program, "memcached is missing: apt-get install memcached"
+    program = real_part("memcached", package="memcached")
     theirs = free_port()
     with running([program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(theirs), "-U", "0"], theirs):
         yield theirs

@@ -17,13 +17,13 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 from tests.deploy.onelite import attempt, onelite
 from tests.integration.lab import ADMIN, Lab, eventually
+from tests.support.programs import CHROMIUM, real_part
 
 pytestmark = [pytest.mark.xdist_group("walk"), pytest.mark.timeout(240)]
 
 NEW_LEADER_WITHIN_S = 3.0
 REFUSED_WITHIN_S = 1.0
 NETWORK = f"127.{64 + os.getpid() % 128}.250"
-CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -50,7 +50,7 @@ def lab() -> Iterator[Lab]:
 def browser() -> Iterator[BrowserContext]:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, args=FLAGS, locale="en-US"
+            profile, executable_path=real_part(*CHROMIUM, package="chromium"), args=FLAGS, locale="en-US"
         )
         yield context
         context.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 import time
@@ -20,6 +19,7 @@ from services.common.settings import Address
 from services.sunstone_lite.app import create_app
 from services.sunstone_lite.settings import SessionSettings, Settings
 from tests.sunstone_lite import recorded
+from tests.support.programs import real_part
 
 DEADLINE_S = 5.0
 
@@ -33,9 +33,7 @@ class Memcached:
         self.start()
 
     def start(self) -> None:
-        program = shutil.which("memcached")
-        if program is None:
-            pytest.skip("memcached is not installed (Debian: memcached)")
+        program = real_part("memcached", package="memcached")
         user = ["-u", "nobody"]
         self._process = subprocess.Popen(
             [program, "-l", self.address.host, "-p", str(self.address.port), "-m", "8", "-t", "1", *user],

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from playwright import async_api as playwright_api
 
 from tests.sunstone_lite.conftest import Memcached
 from tests.sunstone_lite.recorded import Daemon
+from tests.support.programs import CHROMIUM, real_part
 
-playwright_api = pytest.importorskip("playwright.async_api")
-CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -24,8 +23,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)")
 
 
 def pool(**states: tuple[int, int]) -> str:
@@ -47,7 +44,7 @@ async def page(ui: str, daemon: Daemon) -> AsyncIterator[playwright_api.Page]:
     async with playwright_api.async_playwright() as playwright:
         with tempfile.TemporaryDirectory() as profile:
             context = await playwright.chromium.launch_persistent_context(
-                profile, executable_path=CHROMIUM, args=FLAGS, locale="en-US"
+                profile, executable_path=real_part(*CHROMIUM, package="chromium"), args=FLAGS, locale="en-US"
             )
             tab = await context.new_page()
             tab.on("pageerror", lambda error: faults.append(str(error)))

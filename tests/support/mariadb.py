@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
-import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import real_part
+
 START_DEADLINE_S = 30.0
+STOPPED = "Tt"
+"""States of a thread that SIGSTOP or a tracer holds, proc(5)."""
 _OPTIONS = (
     "--skip-networking",
     "--innodb-buffer-pool-size=32M",
@@ -40,7 +44,7 @@ class MariadbServer:
         """Creates an empty data folder; some seconds."""
         subprocess.run(
             [
-                "mariadb-install-db",
+                real_part("mariadb-install-db", package="mariadb-server"),
                 "--no-defaults",
                 f"--datadir={self.folder / 'data'}",
                 "--auth-root-authentication-method=normal",
@@ -54,8 +58,7 @@ class MariadbServer:
         )
 
     def start(self, *options: str) -> None:
-        program = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-        assert program is not None
+        program = real_part("mariadbd", package="mariadb-server")
         command = [program, "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}"]
         command += [f"--pid-file={self.folder / 'pid'}", f"--user={getpass.getuser()}", *_OPTIONS, *options]
         with (self.folder / "log").open("ab") as log:
@@ -86,6 +89,25 @@ class MariadbServer:
     def stop(self) -> None:
         self._signal(signal.SIGTERM)
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """As a machine that hangs: SIGSTOP, and not before every thread has really stopped, which may take a while."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            deadline = time.monotonic() + START_DEADLINE_S
+            while not self._stands_still():
+                if time.monotonic() > deadline:
+                    raise RuntimeError("MariaDB goes on after SIGSTOP")
+                time.sleep(0.002)
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] in STOPPED for stat in threads)
+
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
@@ -96,8 +118,6 @@ class MariadbServer:
 @pytest.fixture(scope="session")
 def mariadb_folder() -> Iterator[Path]:
     """A data folder just installed, to be copied."""
-    if shutil.which("mariadb-install-db") is None:
-        pytest.skip("MariaDB is not installed (Debian: mariadb-server)")
     with tempfile.TemporaryDirectory(prefix="onelite-db-") as name:
         MariadbServer(Path(name)).install()
         yield Path(name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.oned_lite.local import LocalOned
+from tests.support.programs import real_part
 
 ADMIN = "oneadmin:opennebula"
 MEGABYTE = 1024 * 1024
@@ -120,8 +120,8 @@ def test_the_datastore_says_how_full_the_file_system_is(lab: Lab) -> None:
     assert 0 < free <= total
 
 
-@pytest.mark.skipif(shutil.which("mkfs.ext4", path="/usr/sbin:/sbin") is None, reason="mkfs.ext4 is not installed")
 def test_an_empty_disk_can_come_with_a_file_system(lab: Lab) -> None:
+    real_part("mkfs.ext4", package="e2fsprogs")
     image = lab.register("NAME=a\nTYPE=DATABLOCK\nSIZE=8\nFS=ext4")
     lab.oned.settle()
     superblock = Path(lab.field(image, "SOURCE")).read_bytes()[1024:2048]

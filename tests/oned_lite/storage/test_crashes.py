@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -111,14 +109,10 @@ async def test_a_database_that_hangs_is_a_failed_write(own_server: MariadbServer
     server = Server(user=own_server.user, socket=str(own_server.socket), write_timeout_s=0.3)
     storage = MariadbStorage(TABLES, server)
     await storage.load()
-    assert own_server.pid is not None
-    os.kill(own_server.pid, signal.SIGSTOP)
-    try:
+    with own_server.paused():
         with pytest.raises(StorageError, match="no answer within"):
             await storage.persist(None, entries(1, 1))
         await storage.close()
-    finally:
-        os.kill(own_server.pid, signal.SIGCONT)
 
 
 async def test_an_install_cut_short_is_finished_at_the_next_start(tmp_path: Path) -> None:
