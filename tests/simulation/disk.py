@@ -1,4 +1,4 @@
-"""A database that takes time, loses what was not durable in a crash, and can be slow or full."""
+"""A database that takes time, loses what was not durable in a crash, and can be slow, stalled, failing, full or gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from .invariants import Violation
 
 @dataclass
 class Disk:
-    """Log writes are durable when `finish` has run; table writes follow behind, always together with their index."""
+    """Log writes are durable when their commit ends; table writes follow behind, always together with their index.
+
+    `queued`: asked for and not durable, the first `committing` of them in the commit under way. `slow`: commits take up to
+    0.4 s. `stalled`: they do not end. `failing`: the next one fails, and may have happened all the same. `full`: all fail,
+    and have not happened.
+    """
 
     hard_state: HardState = field(default_factory=HardState)
     snapshot: SnapshotMeta | None = None
@@ -24,36 +29,54 @@ class Disk:
     applied_index: int = 0
     rows: dict[tuple[str, Key], Change] = field(default_factory=dict)
     queued: deque[Persist] = field(default_factory=deque)
+    committing: int = 0
     unwritten: deque[Applied] = field(default_factory=deque)
     slow: bool = False
+    stalled: bool = False
+    failing: bool = False
     full: bool = False
 
-    def finish(self) -> Persist:
-        """The oldest queued write is durable now."""
-        persist = self.queued.popleft()
-        self._write(persist)
-        return persist
+    @property
+    def troubled(self) -> bool:
+        return self.slow or self.stalled or self.failing or self.full
 
-    def crash(self, rng: random.Random) -> None:
-        """A write under way may have become durable without anybody knowing; all later ones are gone."""
+    @property
+    def last_index(self) -> int:
+        if self.entries:
+            return self.entries[-1].index
+        return self.snapshot.index if self.snapshot else 0
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether the entry is here, or something that covers it."""
+        base = self.snapshot.index if self.snapshot else 0
+        place = index - base - 1
+        return place < 0 or (place < len(self.entries) and self.entries[place].term == term)
+
+    # ------------------------------------------------------------------ the log
+    def begin_commit(self) -> None:
+        """Everything queued goes into one commit."""
+        self.committing = len(self.queued)
+
+    def end_commit(self) -> int:
+        """What was in it is durable now; the ticket of the last write."""
+        ticket = 0
+        for _ in range(self.committing):
+            persist = self.queued.popleft()
+            self._write(persist)
+            ticket = persist.ticket
+        self.committing = 0
+        return ticket
+
+    def give_up(self, rng: random.Random) -> None:
+        """The process ends, or a commit failed: any first part of what was under way may be durable, without anybody
+        knowing, and the last write of that part may be torn."""
+        kept = 0 if self.full else rng.randint(0, len(self.queued))
+        for _ in range(kept):
+            self._write(self.queued.popleft())
         if self.queued and not self.full and rng.random() < 0.5:
-            self._write(self.queued[0])
+            self._write(_torn(self.queued[0], rng))
         self.queued.clear()
-        self.unwritten.clear()
-
-    def write_tables(self, count: int) -> int:
-        """Writes at most `count` applied entries into the tables, in one transaction; the index they are at then."""
-        for _ in range(min(count, len(self.unwritten))):
-            applied = self.unwritten.popleft()
-            if applied.index <= self.applied_index:
-                continue
-            for change in applied.change_set.changes:
-                if change.row is None:
-                    self.rows.pop((change.table, change.key), None)
-                else:
-                    self.rows[change.table, change.key] = change
-            self.applied_index = applied.index
-        return self.applied_index
+        self.committing = 0
 
     def purge(self, meta: SnapshotMeta) -> None:
         if self.snapshot is None or meta.index > self.snapshot.index:
@@ -84,3 +107,26 @@ class Disk:
         old = self.hard_state
         if new.term < old.term or (new.term == old.term and old.vote is not None and new.vote != old.vote):
             raise Violation(f"durable term and vote went from {old} to {new}")
+
+    # ------------------------------------------------------------------ the tables
+    def write_tables(self, count: int) -> int:
+        """Writes at most `count` applied entries into the tables, in one transaction; the index they are at then."""
+        for _ in range(min(count, len(self.unwritten))):
+            applied = self.unwritten.popleft()
+            if applied.index <= self.applied_index:
+                continue
+            for change in applied.change_set.changes:
+                if change.row is None:
+                    self.rows.pop((change.table, change.key), None)
+                else:
+                    self.rows[change.table, change.key] = change
+            self.applied_index = applied.index
+        return self.applied_index
+
+
+def _torn(persist: Persist, rng: random.Random) -> Persist:
+    """The first part of a write: term and vote, and some of the entries. A snapshot comes whole or not at all."""
+    if persist.install is not None:
+        return Persist(persist.ticket, None, None, ())
+    kept = persist.entries[: rng.randint(0, len(persist.entries))]
+    return Persist(persist.ticket, persist.hard_state, None, kept)

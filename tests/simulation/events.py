@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 Action = Callable[[], None]
-
-
-@dataclass(order=True, slots=True)
-class _Event:
-    at_us: int
-    number: int
-    action: Action = field(compare=False)
 
 
 class Timeline:
@@ -21,18 +13,17 @@ class Timeline:
 
     def __init__(self) -> None:
         self.now_us = 0
-        self._events: list[_Event] = []
+        self._events: list[tuple[int, int, Action]] = []
         self._number = 0
 
     def after(self, delay_us: int, action: Action) -> None:
         self._number += 1
-        heapq.heappush(self._events, _Event(self.now_us + max(delay_us, 0), self._number, action))
+        heapq.heappush(self._events, (self.now_us + max(delay_us, 0), self._number, action))
 
-    def step(self) -> bool:
-        """Runs the next action; False when there is none."""
-        if not self._events:
-            return False
-        event = heapq.heappop(self._events)
-        self.now_us = event.at_us
-        event.action()
-        return True
+    def run(self, end_us: int) -> None:
+        """Everything that happens up to `end_us`."""
+        events = self._events
+        while events and events[0][0] <= end_us:
+            self.now_us, _, action = heapq.heappop(events)
+            action()
+        self.now_us = end_us

@@ -1,144 +1,239 @@
-"""What goes wrong, drawn from the seed: every fault here ends by `heal`."""
+"""What goes wrong. Every fault here ends by itself after a while, or by `heal`."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from itertools import product
 
-from .world import Server, World
+from services.oned_lite.raft.types import Role
 
-FAULT_US_MAX = 3_000_000
-KINDS = (
-    "crash",
-    "pause",
-    "isolate",
-    "one-way",
-    "loss",
-    "delay",
-    "duplicate",
-    "slow-disk",
-    "full-disk",
-    "clock",
-    "hand-over",
-)
+from .machine import Machine
+from .network import Link
+from .plan import Plan, Strike
+from .workload.operator import Operator
+from .world import ELECTION_TIMEOUT_MS, World
+
+FAULT_US = (10_000, 3_000_000)
+RATES = (0.5, 0.8, 0.95, 1.05, 1.25, 2.0)
+REPLACED_US = (2 * ELECTION_TIMEOUT_MS * 1000, 3_000_000)
+"""How long it takes to put a new disk into a server."""
 
 
 class Nemesis:
-    """Strikes at random moments. `kinds` names the faults it may use, so that a failing run can be made smaller."""
+    """Carries out the strikes of a plan. Fault `lost-disk` is a method `lost_disk` here, and so on."""
 
-    def __init__(self, world: World, kinds: frozenset[str]) -> None:
+    def __init__(self, world: World, plan: Plan, operator: Operator) -> None:
         self._world = world
-        self._faults: dict[str, Callable[[Server], None]] = {
-            name: strike for name, strike in self._all().items() if name in kinds
-        }
-        self.active = True
-        if self._faults:
-            self._strike_later()
-
-    @staticmethod
-    def kinds() -> frozenset[str]:
-        return frozenset(KINDS)
-
-    def _all(self) -> dict[str, Callable[[Server], None]]:
-        return {
-            "crash": self._crash,
-            "pause": self._pause,
-            "isolate": self._isolate,
-            "one-way": self._one_way,
-            "loss": lambda _server: self._weather("loss", self._world.rng.choice((0.0, 0.05, 0.3))),
-            "delay": lambda _server: self._weather("delay_us_max", self._world.rng.choice((2_000, 20_000, 200_000))),
-            "duplicate": lambda _server: self._weather("duplicates", self._world.rng.choice((0.0, 0.2))),
-            "slow-disk": self._slow_disk,
-            "full-disk": self._full_disk,
-            "clock": self._clock,
-            "hand-over": self._hand_over,
-        }
+        self._operator = operator
+        self._active = True
+        for strike in plan.strikes:
+            world.timeline.after(strike.at_us, lambda one=strike: self._strike(one))  # type: ignore[misc]
 
     def heal(self) -> None:
         """Ends everything: from now on all is well."""
         world = self._world
         world.note("heal everything")
-        self.active = False
-        world.weather.loss = world.weather.duplicates = 0.0
-        world.weather.delay_us_max = 2_000
-        world.weather.cut.clear()
-        for server in world.servers:
-            server.disk.slow = server.disk.full = server.paused = False
-            server.clock_rate = 1.0
-            if server.node is None:
-                world.start(server)
-            elif server.node.failed:
-                world.crash(server)
-                world.start(server)
+        self._active = False
+        world.network.heal()
+        for machine in world.machines.values():
+            disk = machine.disk
+            disk.slow = disk.stalled = disk.full = disk.failing = False
+            self._set_rate(machine, 1.0)
+            world.resume(machine)
+            if machine.stopping:
+                world.crash(machine)  # its service manager waits no longer
+            self._restart(machine)
+        world.network.refresh()
 
-    def _strike_later(self) -> None:
-        def strike() -> None:
-            if self.active:
-                name = self._world.rng.choice(sorted(self._faults))
-                self._faults[name](self._world.rng.choice(self._world.servers))
-                self._strike_later()
+    # ------------------------------------------------------------------ when
+    def _strike(self, strike: Strike) -> None:
+        if not self._active:
+            return
+        rng = random.Random(strike.seed)
+        machine = self._world.machines[rng.choice(sorted(self._world.machines))]
+        leader = next((one for one in self._world.machines.values() if _leads(one)), machine)
+        target = leader if rng.random() < 0.25 else machine
+        fault: Callable[[Machine, random.Random], None] = getattr(self, strike.kind.replace("-", "_"))
+        if not target.retired:
+            fault(target, rng)
 
-        self._world.timeline.after(self._world.rng.randint(20_000, 1_200_000), strike)
+    def _after_a_while(
+        self, rng: random.Random, action: Callable[[], None], within: tuple[int, int] = FAULT_US
+    ) -> None:
+        self._world.timeline.after(rng.randint(*within), lambda: action() if self._active else None)
 
-    def _after_a_while(self, action: Callable[[], None]) -> None:
-        def run() -> None:
-            if self.active:
-                action()
+    # ------------------------------------------------------------------ servers
+    def crash(self, machine: Machine, rng: random.Random) -> None:
+        if machine.node is not None:
+            self._world.crash(machine)
+            self._after_a_while(rng, lambda: self._restart(machine))
 
-        self._world.timeline.after(self._world.rng.randint(10_000, FAULT_US_MAX), run)
+    def power_loss(self, machine: Machine, rng: random.Random) -> None:
+        """One machine's, or everybody's at once."""
+        hit = list(self._world.machines.values()) if rng.random() < 0.2 else [machine]
+        for one in hit:
+            if one.node is not None:
+                self._world.crash(one, noticed=False)
+                self._after_a_while(rng, lambda who=one: self._restart(who))  # type: ignore[misc]
 
-    def _crash(self, server: Server) -> None:
-        if server.node is not None:
-            self._world.crash(server)
-            self._after_a_while(lambda: self._world.start(server) if server.node is None else None)
+    def restart(self, machine: Machine, rng: random.Random) -> None:
+        """A clean stop, and a start after it."""
+        if machine.node is not None and not machine.stopping and not machine.paused:
+            self._world.stop(machine)
+            self._after_a_while(rng, lambda: self._restart(machine), (300_000, 3_000_000))
 
-    def _pause(self, server: Server) -> None:
-        self._world.note(f"pause {server.number}")
-        server.paused = True
-        self._after_a_while(lambda: setattr(server, "paused", False))
+    def _restart(self, machine: Machine) -> None:
+        if machine.node is None and not machine.retired:
+            self._world.start(machine)
 
-    def _isolate(self, server: Server) -> None:
-        others = [other.number for other in self._world.servers if other is not server]
-        self._cut({(server.number, other) for other in others} | {(other, server.number) for other in others})
+    def pause(self, machine: Machine, rng: random.Random) -> None:
+        if machine.node is not None and not machine.paused:
+            self._world.pause(machine)
+            self._after_a_while(rng, lambda: self._world.resume(machine))
 
-    def _one_way(self, server: Server) -> None:
-        other = self._world.rng.choice([one.number for one in self._world.servers if one is not server])
-        self._cut({(server.number, other)})
+    def lost_disk(self, machine: Machine, rng: random.Random) -> None:
+        """Only where a majority keeps its own: what only the lost disks had acknowledged, nobody can bring back."""
+        world, voters = self._world, self._world.voters()
+        held = [voter for voter in voters if voter in world.machines and _has_data(world.machines[voter])]
+        if machine.number not in voters or len(held) < len(voters) or len(voters) < 3:
+            return
+        if machine.node is not None:
+            world.crash(machine, noticed=rng.random() < 0.5)
+        world.note(f"the disk of {machine.number} is lost")
+        world.coverage.hit("disks lost")
+        world.wipe(machine)
+        machine.wiped = True
+        self._after_a_while(rng, lambda: self._restart(machine), REPLACED_US)
 
-    def _cut(self, links: set[tuple[int, int]]) -> None:
-        self._world.note(f"cut {sorted(links)}")
-        self._world.weather.cut |= links
-        self._after_a_while(lambda: self._world.weather.cut.difference_update(links))
+    # ------------------------------------------------------------------ network
+    def isolate(self, machine: Machine, rng: random.Random) -> None:
+        others = self._others(machine)
+        self._cut({*product([machine.number], others), *product(others, [machine.number])}, rng)
 
-    def _weather(self, name: str, value: float) -> None:
+    def one_way(self, machine: Machine, rng: random.Random) -> None:
+        """It is not heard any more, or does not hear, by one other or by all."""
+        others = self._others(machine)
+        if rng.random() < 0.6:
+            others = [rng.choice(others)]
+        links = set(product([machine.number], others))
+        self._cut(links if rng.random() < 0.5 else {(b, a) for a, b in links}, rng)
+
+    def groups(self, _machine: Machine, rng: random.Random) -> None:
+        """Halves; two halves with one server that reaches both; or a ring, in which each reaches its neighbours only."""
+        numbers = sorted(self._world.machines)
+        rng.shuffle(numbers)
+        shape, middle = rng.choice(("halves", "bridge", "ring")), len(numbers) // 2
+        if shape == "ring":
+            near = {(a, b) for a, b in zip(numbers, [*numbers[1:], numbers[0]], strict=True)}
+            links = {(a, b) for a, b in product(numbers, numbers) if a != b and not {(a, b), (b, a)} & near}
+        else:
+            left, right = numbers[:middle], numbers[middle + (shape == "bridge") :]
+            links = {*product(left, right), *product(right, left)}
+        self._world.note(f"the network is cut: {shape} of {numbers}")
+        self._cut(links, rng)
+
+    def links(self, machine: Machine, rng: random.Random) -> None:
+        """Connections break, with all that was under way."""
+        others = self._others(machine)
+        for other in rng.sample(others, rng.randint(1, len(others))):
+            self._world.note(f"the link between {machine.number} and {other} breaks")
+            self._world.network.disconnect(machine, self._world.machines[other])
+
+    def _others(self, machine: Machine) -> list[int]:
+        return [number for number in sorted(self._world.machines) if number != machine.number]
+
+    def _cut(self, links: set[Link], rng: random.Random) -> None:
+        hold = rng.random() < 0.4
+        self._world.note(f"{'hold back' if hold else 'cut'} {sorted(links)}")
+        end = self._world.network.cut(links, hold=hold)
+
+        def mend() -> None:
+            self._world.note(f"mend {sorted(links)}")
+            end()
+
+        self._after_a_while(rng, mend)
+
+    def loss(self, _machine: Machine, rng: random.Random) -> None:
+        self._weather("loss", rng.choice((0.02, 0.1, 0.3)), 0.0, rng)
+
+    def delay(self, _machine: Machine, rng: random.Random) -> None:
+        self._weather("delay_us_max", rng.choice((20_000, 80_000, 250_000)), 2_000, rng)
+
+    def duplicate(self, _machine: Machine, rng: random.Random) -> None:
+        self._weather("duplicates", 0.2, 0.0, rng)
+
+    def reorder(self, _machine: Machine, rng: random.Random) -> None:
+        self._weather("reorder", True, False, rng)
+        self._weather("delay_us_max", 20_000, 2_000, rng)
+
+    def _weather(self, name: str, value: float, normal: float, rng: random.Random) -> None:
         self._world.note(f"{name} is {value}")
-        setattr(self._world.weather, name, value)
+        setattr(self._world.network.weather, name, value)
 
-    def _slow_disk(self, server: Server) -> None:
-        self._world.note(f"disk of {server.number} is slow")
-        server.disk.slow = True
-        self._after_a_while(lambda: setattr(server.disk, "slow", False))
+        def clear() -> None:
+            self._world.note(f"{name} is {normal}")
+            setattr(self._world.network.weather, name, normal)
 
-    def _full_disk(self, server: Server) -> None:
-        """It is full until somebody makes room and starts the server again."""
-        self._world.note(f"disk of {server.number} is full")
-        server.disk.full = True
+        self._after_a_while(rng, clear)
 
-        def repair() -> None:
-            server.disk.full = False
-            if server.node is not None and server.node.failed:
-                self._world.crash(server)
-            if server.node is None:
-                self._world.start(server)
+    # ------------------------------------------------------------------ disks
+    def slow_disk(self, machine: Machine, rng: random.Random) -> None:
+        self._world.coverage.hit("slow disks")
+        self._trouble(machine, "slow", rng)
 
-        self._after_a_while(repair)
+    def stalled_disk(self, machine: Machine, rng: random.Random) -> None:
+        self._world.coverage.hit("stalls")
+        self._trouble(machine, "stalled", rng)
 
-    def _clock(self, server: Server) -> None:
-        server.clock_ahead_s = self._world.rng.randint(-100_000, 100_000)
-        self._world.note(f"wall clock of {server.number} jumps to {server.clock_ahead_s:+} s")
+    def full_disk(self, machine: Machine, rng: random.Random) -> None:
+        self._trouble(machine, "full", rng)
 
-    def _hand_over(self, server: Server) -> None:
-        node = server.node
-        if node is not None and not server.paused:
-            self._world.note(f"server {server.number} is asked to hand over")
-            node.hand_over(self._world.moment(server))
-            self._world.settle(server)
+    def failing_disk(self, machine: Machine, _rng: random.Random) -> None:
+        """The next write fails, and may have happened."""
+        machine.disk.failing = True
+
+    def _trouble(self, machine: Machine, name: str, rng: random.Random) -> None:
+        disk = machine.disk
+        self._world.note(f"disk of {machine.number} is {name}")
+        setattr(disk, name, True)
+
+        def end() -> None:
+            self._world.note(f"disk of {machine.number} is no longer {name}")
+            setattr(disk, name, False)
+
+        self._after_a_while(rng, end)
+
+    # ------------------------------------------------------------------ clocks
+    def drift(self, machine: Machine, rng: random.Random) -> None:
+        self._set_rate(machine, rng.choice(RATES))
+        self._after_a_while(rng, lambda: self._set_rate(machine, 1.0))
+
+    def _set_rate(self, machine: Machine, rate: float) -> None:
+        if machine.clock.rate != rate:
+            self._world.coverage.hit("rates changed")
+            self._world.note(f"clock of {machine.number} runs at {rate:g}")
+            machine.clock.set_rate(self._world.timeline.now_us, rate)
+
+    def clock_jump(self, machine: Machine, rng: random.Random) -> None:
+        self._world.coverage.hit("wall clock jumps")
+        machine.clock.wall_ahead_s = rng.randint(-100_000, 100_000)
+        self._world.note(f"wall clock of {machine.number} jumps to {machine.clock.wall_ahead_s:+} s")
+
+    # ------------------------------------------------------------------ consensus
+    def hand_over(self, machine: Machine, _rng: random.Random) -> None:
+        if machine.node is not None and not machine.paused:
+            self._world.note(f"server {machine.number} is asked to hand over")
+            machine.node.hand_over(self._world.moment(machine))
+            self._world.settle(machine)
+
+    def membership(self, _machine: Machine, _rng: random.Random) -> None:
+        self._operator.strike()
+
+
+def _leads(machine: Machine) -> bool:
+    return machine.node is not None and machine.node.raft.role is Role.LEADER
+
+
+def _has_data(machine: Machine) -> bool:
+    return not machine.wiped and machine.disk.last_index > 0

@@ -1,102 +1,124 @@
-"""One seed, from the first election under faults to equal states after healing."""
+"""One plan, from the first election under faults to equal states after healing."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from traceback import format_exc
 
+from services.oned_lite.raft.types import Role
+
+from .coverage import Coverage
 from .faults import Nemesis
 from .invariants import Violation
-from .workload import Clients
+from .plan import Plan
+from .workload.calls import Calls
+from .workload.clients import Clients
+from .workload.operator import Operator
+from .workload.probe import Probe
 from .world import World
 
-FAULTY_US = 12_000_000
-HEALING_US = 6_000_000
-CONVERGING_US = 5_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a seed stands for. `faulty_us` and `kinds` may be made smaller to find the shortest trace that still fails."""
-
-    seed: int
-    faulty_us: int = FAULTY_US
-    kinds: frozenset[str] = Nemesis.kinds()
-
-    @property
-    def servers(self) -> int:
-        return random.Random(self.seed ^ 0x5EED).choice((3, 3, 3, 5))
+CLIENTS = 5
+PROBED_US = 1_500_000
+"""How long after healing the clients go on, and progress is demanded."""
+CONVERGING_US = 15_000_000
+QUIET_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`violation` is empty where everything held."""
+    """`violation` is empty where everything held. `worst_us`: the longest that a healthy majority took to acknowledge a
+    write; `converged_us`: how long after healing all was as it should be."""
 
     plan: Plan
     violation: str
-    trace: tuple[str, ...]
-    acknowledged: int
+    trace: tuple[str, ...] = field(repr=False)
+    coverage: Coverage = field(repr=False)
     steps: int
+    worst_us: int
+    converged_us: int
+
+
+class Run:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._world = World(plan.seed, plan.servers)
+        calls = Calls(self._world)
+        self._clients = Clients(self._world, calls, CLIENTS)
+        self._operator = Operator(self._world, calls)
+        self._probe = Probe(self._world, calls)
+        self._nemesis = Nemesis(self._world, plan, self._operator)
+        self._converged_us = 0
+
+    def result(self) -> Result:
+        violation = ""
+        try:
+            self._go()
+        except Violation as found:
+            violation = str(found)
+        except Exception:
+            violation = format_exc()
+        world = self._world
+        return Result(
+            self._plan,
+            violation,
+            tuple(world.trace),
+            world.coverage,
+            world.steps,
+            self._probe.worst_us,
+            self._converged_us,
+        )
+
+    def _go(self) -> None:
+        timeline = self._world.timeline
+        timeline.run(self._plan.faulty_us)
+        self._nemesis.heal()
+        timeline.run(timeline.now_us + PROBED_US)
+        self._clients.running = self._probe.running = False
+        self._converge()
+        self._stay_quiet()
+        for number in self._operator.zone:
+            node = self._world.machines[number].node
+            assert node is not None
+            self._clients.check(node.store)
+
+    def _converge(self) -> None:
+        """Waits until every member has the same state, one of them leads, and all of them vote."""
+        timeline = self._world.timeline
+        began_us = timeline.now_us
+        while (difference := self._difference()) and timeline.now_us < began_us + CONVERGING_US:
+            timeline.run(timeline.now_us + 20_000)
+        if difference:
+            raise Violation(f"{difference}, {(CONVERGING_US + PROBED_US) / 1e6:g} s after everything was healed")
+        self._converged_us = timeline.now_us - began_us + PROBED_US
+
+    def _difference(self) -> str:
+        world, zone = self._world, self._operator.zone
+        self._operator.look()
+        nodes = [machine.node for number, machine in world.machines.items() if number in zone]
+        running = [node for node in nodes if node is not None]
+        if len(running) != len(zone) or not zone:
+            return f"of servers {sorted(zone)} only {len(running)} run"
+        statuses = [node.status() for node in running]
+        voters = {status.voters for status in statuses}
+        if voters != {tuple(sorted(zone))} or any(status.learners for status in statuses):
+            return f"servers {sorted(zone)} belong to the zone, {sorted(voters)} vote"
+        if len({(status.applied_index, status.state_hash) for status in statuses}) != 1:
+            return f"states differ: {[(one.server_id, one.applied_index, one.role) for one in statuses]}"
+        if [status.role for status in statuses].count(Role.LEADER.value) != 1:
+            return f"not one leader: {[(one.server_id, one.role) for one in statuses]}"
+        return ""
+
+    def _stay_quiet(self) -> None:
+        """Nobody disturbs a leader in peace, least of all servers that were removed."""
+        before = self._leaders()
+        self._world.timeline.run(self._world.timeline.now_us + QUIET_US)
+        if self._leaders() != before:
+            raise Violation(f"in peace the leaders (server, term) went from {before} to {self._leaders()}")
+
+    def _leaders(self) -> list[tuple[int, int]]:
+        nodes = [machine.node for machine in self._world.machines.values() if machine.node is not None]
+        return [(node.raft.server_id, node.raft.term) for node in nodes if node.raft.role is Role.LEADER]
 
 
 def run(plan: Plan) -> Result:
-    world = World(plan.seed, plan.servers)
-    clients = Clients(world, count=4)
-    nemesis = Nemesis(world, plan.kinds)
-    violation = ""
-    try:
-        _until(world, plan.faulty_us)
-        nemesis.heal()
-        _until(world, world.timeline.now_us + HEALING_US // 2)
-        before = clients.acknowledged
-        _until(world, world.timeline.now_us + HEALING_US // 2)
-        clients.running = False
-        _converge(world)
-        if clients.acknowledged == before:
-            raise Violation("no progress after everything was healed")
-        for server in world.servers:
-            assert server.node is not None
-            world.invariants.unique_names(server.node)
-            clients.check(server.node.store)
-    except Violation as found:
-        violation = str(found)
-    return Result(plan, violation, tuple(world.trace), clients.acknowledged, world.steps)
-
-
-def shrink(result: Result) -> Result:
-    """The smallest failing run found: fewer kinds of faults first, then less time."""
-    best = result
-    for kind in sorted(best.plan.kinds):
-        smaller = run(Plan(best.plan.seed, best.plan.faulty_us, best.plan.kinds - {kind}))
-        if smaller.violation:
-            best = smaller
-    for percent in (20, 40, 60, 80):
-        smaller = run(Plan(best.plan.seed, best.plan.faulty_us * percent // 100, best.plan.kinds))
-        if smaller.violation:
-            return smaller
-    return best
-
-
-def _until(world: World, end_us: int) -> None:
-    while world.timeline.now_us < end_us and world.timeline.step():
-        pass
-
-
-def _converge(world: World) -> None:
-    """Waits for a moment in which every server has the same state and one of them leads."""
-    end_us = world.timeline.now_us + CONVERGING_US
-    while (difference := _difference(world)) and world.timeline.now_us < end_us:
-        _until(world, world.timeline.now_us + 20_000)
-    if difference:
-        raise Violation(difference)
-
-
-def _difference(world: World) -> str:
-    statuses = [server.node.status() for server in world.servers if server.node is not None]
-    if len(statuses) != len(world.servers):
-        return "a server is still down after healing"
-    if len({(status.applied_index, status.state_hash) for status in statuses}) != 1:
-        return f"states differ after healing: {[(s.server_id, s.applied_index, s.role) for s in statuses]}"
-    if sum(status.role == "leader" for status in statuses) != 1:
-        return f"not one leader after healing: {[(s.server_id, s.role) for s in statuses]}"
-    return ""
+    return Run(plan).result()

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import pytest
 
-from .run import Plan, run, shrink
+from .plan import Plan, plan
+from .regressions import REGRESSIONS
+from .run import run
+from .shrink import shrink
 
 SEEDS = 200
-BATCH = 20
+BATCH = 10
+SHRINK_S = 30.0
+
+
+def holds(found: Plan) -> None:
+    result = run(found)
+    if result.violation:
+        smallest = shrink(result, SHRINK_S)
+        trace = "\n".join(smallest.trace[-60:])
+        pytest.fail(f"seed {found.seed}: {result.violation}\n{trace}\n{smallest.violation}\n{smallest.plan}")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("first", range(1, SEEDS + 1, BATCH))
 def test_no_fault_breaks_a_promise(first: int) -> None:
     for seed in range(first, first + BATCH):
-        result = run(Plan(seed))
-        if result.violation:
-            smallest = shrink(result)
-            trace = "\n".join(smallest.trace[-40:])
-            pytest.fail(f"seed {seed}: {smallest.violation}\n{smallest.plan}\n{trace}")
+        holds(plan(seed))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_what_was_found_stays_mended(name: str) -> None:
+    holds(REGRESSIONS[name])
+
+
+def test_the_same_plan_is_the_same_run() -> None:
+    first, second = run(plan(7)), run(plan(7))
+    assert first.trace == second.trace
+    assert first.coverage == second.coverage

@@ -1,254 +1,352 @@
-"""Servers, links, disks and drivers of one simulated cluster."""
+"""Machines, links, disks and drivers of one simulated zone."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from services.common.xmlrpc import Value, decode_response
 from services.oned_lite.api.configuration import default_configuration
-from services.oned_lite.lifecycle.work import Work, WorkKey, WorkResult
+from services.oned_lite.lifecycle.work import Work
 from services.oned_lite.model.zone import ZoneServer
-from services.oned_lite.node import frames
 from services.oned_lite.node.clock import Moment
+from services.oned_lite.node.durable import Loaded
 from services.oned_lite.node.effects import Effects
+from services.oned_lite.node.membership import zone_servers
 from services.oned_lite.node.node import Node
 from services.oned_lite.node.settings import NodeSettings
 from services.oned_lite.raft.types import RaftConfig
 
+from .coverage import Coverage
 from .disk import Disk
+from .drivers import result_of
 from .events import Timeline
 from .invariants import Invariants, Violation
+from .machine import Machine
+from .network import Network
 
-EPOCH_S = 1_800_000_000
-TICK_US = 15_000
-
-
-@dataclass
-class Weather:
-    """How bad things are now. Probabilities of a frame; delays in microseconds."""
-
-    loss: float = 0.0
-    duplicates: float = 0.0
-    delay_us_max: int = 2_000
-    cut: set[tuple[int, int]] = field(default_factory=set)
-
-
-@dataclass
-class Server:
-    """One machine: its disk survives crashes, its node does not."""
-
-    number: int
-    disk: Disk
-    node: Node | None = None
-    birth: int = 0
-    paused: bool = False
-    clock_rate: float = 1.0
-    clock_ahead_s: int = 0
-    works: set[WorkKey] = field(default_factory=set)
-
-
+TICK_US = 20_000
+ELECTION_TIMEOUT_MS = 300
+PERSIST_STALL_MS = 500
+RECOVERY_US = 200_000
+"""After a failed write: when the database is read again."""
+UNKNOWN: Value = [False, "Cannot tell the outcome of the request: this server's database had failed", 8192, -1, -1]
 Answered = Callable[[Value], None]
+_CONF = default_configuration(datastore_location=Path("/nowhere"), port=2633)
 
 
 class World:
     def __init__(self, seed: int, servers: int) -> None:
-        self.rng = random.Random(seed)
+        self.seed = seed
         self.timeline = Timeline()
-        self.weather = Weather()
-        self.invariants = Invariants()
+        self.coverage = Coverage()
         self.trace: list[str] = []
         self.steps = 0
-        self._seeds = 0
         self._requests = 0
         self._waiting: dict[tuple[int, int, int], Answered] = {}
-        self.members = tuple(
-            ZoneServer(number, f"frontend{number + 1}", f"http://127.0.20.{21 + number}:2633/RPC2")
-            for number in range(servers)
+        self._disk_rng, self._node_rng, self._client_rng = self.rng("disks"), self.rng("nodes"), self.rng("calls")
+        founders = tuple(_zone_server(number) for number in range(servers))
+        self.machines = {number: Machine(number, founders) for number in range(servers)}
+        self.invariants = Invariants(self.machines, self.coverage)
+        self.network = Network(
+            self.timeline,
+            self.rng("network"),
+            self.machines,
+            self.coverage,
+            self.later,
+            self._link_changed,
+            self._frame_arrived,
         )
-        self.servers = [Server(number, Disk()) for number in range(servers)]
-        for server in self.servers:
-            self.start(server)
+        for machine in self.machines.values():
+            self.start(machine)
 
-    # ------------------------------------------------------------------ life of servers
-    def start(self, server: Server) -> None:
-        self.note(f"start {server.number}")
-        server.birth += 1
-        server.paused = False
-        settings = NodeSettings(
-            raft=RaftConfig(
-                server_id=server.number, election_timeout_ms=300, heartbeat_ms=50, snapshot_chunk_bytes=2048
-            ),
-            servers=self.members,
-            hold_ms=800,
-            forward_timeout_ms=1500,
-            log_retention_entries=30,
-        )
-        conf = default_configuration(datastore_location=Path("/nowhere"), port=2633)
-        server.node = Node(settings, conf, server.disk.loaded(), self.moment(server))
-        for other in self.servers:
-            if other.node is not None and other is not server:
-                server.node.peer_connected(other.number, self.moment(server))
-                other.node.peer_connected(server.number, self.moment(other))
-                self.settle(other)
-        self.settle(server)
-        self._tick_later(server, server.birth)
-
-    def crash(self, server: Server) -> None:
-        self.note(f"crash {server.number}")
-        server.node = None
-        server.works.clear()
-        server.disk.crash(self.rng)
-        for key in [key for key in self._waiting if key[0] == server.number]:
-            del self._waiting[key]
-        for other in self.servers:
-            if other.node is not None and self.rng.random() < 0.8:
-                self._later(other, self.delay_us(), lambda node, o=other: self._link_closed(node, o, server.number))
-
-    def _link_closed(self, node: Node, server: Server, peer: int) -> None:
-        node.peer_disconnected(peer, self.moment(server))
-
-    def moment(self, server: Server) -> Moment:
-        self._seeds += 1
-        seed = hashlib.blake2b(f"{self.rng.random()}/{self._seeds}".encode(), digest_size=16).digest()
-        ms = int(self.timeline.now_us * server.clock_rate / 1000)
-        return Moment(ms, EPOCH_S + server.clock_ahead_s + self.timeline.now_us // 1_000_000, seed)
+    def rng(self, purpose: str) -> random.Random:
+        """Randomness of its own for each purpose, so that what is left out of a run changes little else."""
+        return random.Random(f"{self.seed}/{purpose}")
 
     def note(self, text: str) -> None:
         self.trace.append(f"{self.timeline.now_us / 1e6:9.3f} s  {text}")
 
-    def delay_us(self) -> int:
-        return self.rng.randint(100, max(200, self.weather.delay_us_max))
+    # ------------------------------------------------------------------ the zone as it is
+    def most_advanced(self) -> Node | None:
+        """Of the nodes that run, the one that has applied most."""
+        nodes = [machine.node for machine in self.machines.values() if machine.node is not None]
+        return max(nodes, key=lambda node: (node.store.applied_index, node.raft.term), default=None)
+
+    def zone(self) -> dict[int, ZoneServer]:
+        """As last committed, as far as any running server knows."""
+        node = self.most_advanced()
+        return {} if node is None else zone_servers(node.store)
+
+    def voters(self) -> tuple[int, ...]:
+        """Of the newest configuration that any running server knows to be committed."""
+        node = self.most_advanced()
+        return () if node is None else node.raft.configuration.voters
+
+    # ------------------------------------------------------------------ life of machines
+    def add_machine(self, number: int) -> Machine:
+        """A new one with an empty disk, told of the zone as it is and of itself."""
+        known = tuple(server for server in self.zone().values() if server.server_id != number)
+        self.machines[number] = Machine(number, (*known, _zone_server(number)), joins=True)
+        return self.machines[number]
+
+    def start(self, machine: Machine) -> None:
+        self.note(f"start {machine.number}")
+        self.coverage.hit("starts")
+        machine.life += 1
+        machine.paused = machine.stopping = machine.retired = False
+        self._new_node(machine, machine.disk.loaded())
+        self._tick_later(machine)
+        self.settle(machine)
+
+    def _new_node(self, machine: Machine, loaded: Loaded) -> None:
+        settings = NodeSettings(
+            raft=RaftConfig(
+                server_id=machine.number,
+                election_timeout_ms=ELECTION_TIMEOUT_MS,
+                heartbeat_ms=50,
+                append_entries_max=8,
+                snapshot_chunk_bytes=4096,
+                persist_stall_ms=PERSIST_STALL_MS,
+            ),
+            servers=machine.settings,
+            join=machine.joins,
+            hold_ms=800,
+            forward_timeout_ms=1500,
+            log_retention_entries=15,
+        )
+        machine.node = Node(settings, _CONF, loaded, self.moment(machine))
+        self.invariants.started(machine)
+
+    def crash(self, machine: Machine, *, noticed: bool = True) -> None:
+        """Its process is gone; a power loss is not `noticed` by the others."""
+        self.note(f"crash {machine.number}" if noticed else f"power loss of {machine.number}")
+        self.coverage.hit("crashes" if noticed else "power losses")
+        self._end(machine, noticed=noticed)
+
+    def _end(self, machine: Machine, *, noticed: bool) -> None:
+        machine.node = None
+        machine.paused = machine.stopping = machine.tables_due = False
+        machine.works.clear()
+        machine.inbox.clear()
+        machine.connected.clear()
+        machine.disk.give_up(self._disk_rng)
+        machine.disk.unwritten.clear()
+        for key in [key for key in self._waiting if key[0] == machine.number]:
+            del self._waiting[key]
+        self.network.lost(machine, noticed=noticed)
+
+    def wipe(self, machine: Machine) -> None:
+        """Its disk is lost: it will start with an empty one."""
+        machine.disk = Disk()
+
+    def stop(self, machine: Machine) -> None:
+        """An orderly end, as a service manager asks for."""
+        assert machine.node is not None
+        self.note(f"stop {machine.number}")
+        self.coverage.hit("clean stops")
+        machine.stopping = True
+        machine.node.stop(self.moment(machine))
+        self.settle(machine)
+
+    def pause(self, machine: Machine) -> None:
+        self.note(f"pause {machine.number}")
+        self.coverage.hit("pauses")
+        machine.paused = True
+
+    def resume(self, machine: Machine) -> None:
+        """Everything that came meanwhile is there at once, in its order."""
+        if not machine.paused:
+            return
+        self.note(f"resume {machine.number}")
+        machine.paused = False
+        waiting, machine.inbox = machine.inbox, []
+        for action in waiting:
+            action()
+
+    def moment(self, machine: Machine) -> Moment:
+        now_us, clock = self.timeline.now_us, machine.clock
+        return Moment(clock.monotonic_ms(now_us), clock.epoch_s(now_us), self._node_rng.randbytes(16))
 
     # ------------------------------------------------------------------ clients
     def request(
         self, number: int, method: str, arguments: list[Value], answered: Answered, *, linearizable: bool
     ) -> bool:
         """Sends a call to a server; False where nothing listens. The answer may never come."""
-        server = self.servers[number]
-        if server.node is None:
+        machine = self.machines[number]
+        if machine.node is None:
             return False
         self._requests += 1
         request_id = self._requests
-        self._waiting[number, server.birth, request_id] = answered
-        self._later(
-            server,
-            self.delay_us(),
-            lambda node: node.request(request_id, method, arguments, self.moment(server), linearizable=linearizable),
+        self._waiting[number, machine.life, request_id] = answered
+        self.later(
+            machine,
+            self._client_rng.randint(100, 2_000),
+            lambda node: node.request(request_id, method, arguments, self.moment(machine), linearizable=linearizable),
         )
         return True
 
+    def _reply(self, machine: Machine, request_id: int, value: Value) -> None:
+        answered = self._waiting.pop((machine.number, machine.life, request_id), None)
+        if answered is not None:
+            self.timeline.after(self._client_rng.randint(100, 2_000), lambda: answered(value))
+
+    # ------------------------------------------------------------------ events of a machine
+    def later(self, machine: Machine, delay_us: int, action: Callable[[Node], None]) -> None:
+        """Does something to the machine's node, if it still lives the same life then."""
+        life = machine.life
+
+        def run() -> None:
+            if machine.life != life or machine.node is None:
+                return
+            if machine.paused:
+                machine.inbox.append(run)
+                return
+            action(machine.node)
+            self.settle(machine)
+
+        self.timeline.after(delay_us, run)
+
+    def _tick_later(self, machine: Machine) -> None:
+        def tick(node: Node) -> None:
+            node.tick(self.moment(machine))
+            if machine.stopping and node.stopped(machine.clock.monotonic_ms(self.timeline.now_us)):
+                self.settle(machine)
+                self._end(machine, noticed=True)
+            else:
+                self._tick_later(machine)
+
+        self.later(machine, machine.clock.true_us(TICK_US), tick)
+
+    def _link_changed(self, node: Node, machine: Machine, peer: int, *, up: bool) -> None:
+        if up:
+            machine.connected.add(peer)
+            node.peer_connected(peer, self.moment(machine))
+        elif peer in machine.connected:
+            machine.connected.discard(peer)
+            node.peer_disconnected(peer, self.moment(machine))
+
+    def _frame_arrived(self, node: Node, machine: Machine, sender: int, data: bytes) -> None:
+        node.frame(sender, data, self.moment(machine))
+
     # ------------------------------------------------------------------ carrying out effects
-    def settle(self, server: Server) -> None:
+    def settle(self, machine: Machine) -> None:
         """Does what the node asks for, then looks whether all is as it must be."""
-        node = server.node
+        node = machine.node
         if node is None:
             return
         effects = node.take()
         if effects.fatal:
-            raise Violation(f"server {server.number} stopped itself: {effects.fatal}")
+            raise Violation(f"server {machine.number} stopped itself: {effects.fatal}")
         if effects.defects:
             raise Violation(effects.defects[0])
         self.steps += 1
         for role in effects.roles:
-            self.note(f"server {server.number} is {role.role} in term {role.term}, leader {role.leader_id}")
-            self.invariants.election_safety(server.number, role)
-        if effects.applied:
-            self.invariants.state_machine_safety(effects.applied)
-            self.invariants.equal_states(server.number, node.status())
-        self._send_frames(server, effects)
-        self._write(server, effects)
-        self._run_works(server, effects)
-        for reply in effects.replies:
-            answered = self._waiting.pop((server.number, server.birth, reply.request_id), None)
-            if answered is not None:
-                value = decode_response(reply.body)
-                self.timeline.after(self.delay_us(), lambda a=answered, v=value: a(v))
-
-    def _send_frames(self, server: Server, effects: Effects) -> None:
+            self.note(f"server {machine.number} is {role.role} in term {role.term}, leader {role.leader_id}")
+        for notice in effects.notices:
+            self.note(f"server {machine.number}: {notice}")
+            self.coverage.notice(notice)
+        self.invariants.stepped(machine, node, effects)
+        if effects.peers is not None:
+            machine.peers = effects.peers
+            self.network.refresh()
         for peer, data in effects.frames:
-            copies = 1
-            if isinstance(frames.decode(data), frames.Consensus) and self.rng.random() < self.weather.duplicates:
-                copies = 2
-            for _ in range(copies):
-                if self.rng.random() >= self.weather.loss:
-                    self._deliver(server.number, peer, data)
+            self.network.send(machine.number, peer, data)
+        self._write(machine, node, effects)
+        self._run_works(machine, effects)
+        for reply in effects.replies:
+            self._reply(machine, reply.request_id, decode_response(reply.body))
 
-    def _deliver(self, sender: int, receiver: int, data: bytes) -> None:
-        target = self.servers[receiver]
-
-        def arrive(node: Node) -> None:
-            if (sender, receiver) not in self.weather.cut:
-                node.frame(sender, data, self.moment(target))
-
-        self._later(target, self.delay_us(), arrive)
-
-    def _write(self, server: Server, effects: Effects) -> None:
-        disk = server.disk
-        for persist in effects.persist:
-            self.invariants.log_matching(persist.entries)
-            disk.queued.append(persist)
-            self._persist_later(server)
+    def _write(self, machine: Machine, node: Node, effects: Effects) -> None:
+        disk = machine.disk
+        if effects.persist and not node.failed:
+            disk.queued.extend(effects.persist)
+            self._commit(machine, node)
         disk.unwritten.extend(effects.applied)
         if effects.purge is not None:
+            self.coverage.hit("log purges")
             disk.purge(effects.purge)
         if effects.applied:
-            self._later(server, self.rng.randint(1_000, 200_000), lambda node: self._write_tables(server, node))
+            self._write_tables_later(machine)
 
-    def _persist_later(self, server: Server) -> None:
-        delay_us = self.rng.randint(200, 400_000 if server.disk.slow else 4_000)
+    def _commit(self, machine: Machine, node: Node) -> None:
+        """One commit at a time; what is asked for meanwhile goes into the next one."""
+        disk = machine.disk
+        if disk.committing or not disk.queued:
+            return
+        disk.begin_commit()
+        delay_us = self._disk_rng.randint(200, 400_000 if disk.slow else 3_000)
 
-        def done(node: Node) -> None:
-            if not server.disk.queued:
+        def end(current: Node) -> None:
+            if current is not node or machine.disk is not disk or not disk.committing:
                 return
-            if server.disk.full:
-                self.note(f"disk of {server.number} refuses a write")
-                server.disk.queued.clear()
-                node.persist_failed(self.moment(server))
-                return
-            node.persisted(server.disk.finish().ticket, self.moment(server))
+            if disk.stalled:
+                self.later(machine, 20_000, end)
+            elif disk.full or disk.failing:
+                self._commit_failed(machine, node)
+            else:
+                self.coverage.hit("commits")
+                installs = sum(one.install is not None for one in list(disk.queued)[: disk.committing])
+                self.coverage.hit("snapshots installed", installs)
+                node.persisted(disk.end_commit(), self.moment(machine))
+                self._commit(machine, node)
 
-        self._later(server, delay_us, done)
+        self.later(machine, delay_us, end)
 
-    def _write_tables(self, server: Server, node: Node) -> None:
-        if not server.disk.full:
-            node.tables_written(server.disk.write_tables(self.rng.randint(1, 50)), self.moment(server))
+    def _commit_failed(self, machine: Machine, node: Node) -> None:
+        """As the daemon does: the node stays for its readers, and another one takes over from what is on disk."""
+        disk = machine.disk
+        self.note(f"disk of {machine.number} {'is full' if disk.full else 'fails'}: a write is lost, or not")
+        self.coverage.hit("commits refused" if disk.full else "commits failed")
+        disk.failing = False
+        disk.give_up(self._disk_rng)
+        node.persist_failed(self.moment(machine))
+        self.later(machine, RECOVERY_US, lambda current: self._recover(machine) if current is node else None)
 
-    def _run_works(self, server: Server, effects: Effects) -> None:
+    def _recover(self, machine: Machine) -> None:
+        old, loaded = machine.node, machine.disk.loaded()
+        assert old is not None
+        self.coverage.hit("recovered in place")
+        self.note(f"server {machine.number} reads its database again")
+        for key in [key for key in self._waiting if key[:2] == (machine.number, machine.life)]:
+            self._reply(machine, key[2], UNKNOWN)
+        if loaded.applied_index <= old.store.applied_index <= loaded.last_index:
+            loaded = replace(loaded, applied_index=old.store.applied_index, rows=tuple(old.store.changes()))
+        else:
+            machine.disk.unwritten.clear()
+        self._new_node(machine, loaded)
+        assert machine.node is not None
+        for peer in sorted(machine.connected):
+            machine.node.peer_connected(peer, self.moment(machine))
+
+    def _write_tables_later(self, machine: Machine) -> None:
+        if not machine.tables_due:
+            machine.tables_due = True
+            self.later(machine, self._disk_rng.randint(1_000, 200_000), lambda now: self._write_tables(machine, now))
+
+    def _write_tables(self, machine: Machine, node: Node) -> None:
+        machine.tables_due = False
+        if not machine.disk.full and not machine.disk.stalled:
+            written = machine.disk.write_tables(self._disk_rng.randint(1, 50))
+            node.tables_written(written, self.moment(machine))
+        if machine.disk.unwritten:
+            self._write_tables_later(machine)
+
+    def _run_works(self, machine: Machine, effects: Effects) -> None:
         for key in effects.stop:
-            server.works.discard(key)
+            machine.works.discard(key)
         for work in effects.start:
-            server.works.add(work.key)
-            delay_us = int(work.delay_s * 1e6) + self.rng.randint(1_000, 300_000)
-            self._later(server, delay_us, lambda node, w=work: self._finish_work(server, node, w))
+            machine.works.add(work.key)
+            delay_us = int(work.delay_s * 1e6) + self._node_rng.randint(1_000, 300_000)
+            self.later(machine, delay_us, lambda node, w=work: self._finish_work(machine, node, w))  # type: ignore[misc]
 
-    def _finish_work(self, server: Server, node: Node, work: Work) -> None:
-        if work.key in server.works:
-            server.works.discard(work.key)
-            ok = self.rng.random() < 0.9
-            node.work_finished(WorkResult(key=work.key, ok=ok, message="" if ok else "simulated"), self.moment(server))
+    def _finish_work(self, machine: Machine, node: Node, work: Work) -> None:
+        if work.key in machine.works:
+            machine.works.discard(work.key)
+            node.work_finished(result_of(work, ok=self._node_rng.random() < 0.9), self.moment(machine))
 
-    def _later(self, server: Server, delay_us: int, action: Callable[[Node], None]) -> None:
-        """Does something to the node as it is now: not to one that was started after it, and not while it is paused."""
-        birth = server.birth
 
-        def run() -> None:
-            if server.birth != birth or server.node is None:
-                return
-            if server.paused:
-                self.timeline.after(20_000, run)
-                return
-            action(server.node)
-            self.settle(server)
-
-        self.timeline.after(delay_us, run)
-
-    def _tick_later(self, server: Server, birth: int) -> None:
-        def tick(node: Node) -> None:
-            node.tick(self.moment(server))
-            self._tick_later(server, birth)
-
-        self._later(server, TICK_US, tick)
+def _zone_server(number: int) -> ZoneServer:
+    return ZoneServer(number, f"frontend{number + 1}", f"http://127.0.20.{21 + number}:2633/RPC2")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from services.common.settings import Address
-from services.oned_lite.model.zone import LOCAL_ZONE, ZONES, ZoneServer
+from services.oned_lite.model.zone import LOCAL_ZONE, ZONES, Zone, ZoneServer
 from services.oned_lite.raft.types import (
     AddLearner,
     Busy,
@@ -58,6 +58,7 @@ class Membership:
         self._replica = replica
         self._founding = {server.server_id: server for server in replica.settings.servers}
         self._told: Peers | None = None
+        self._looked_at: tuple[Zone | None, Configuration, bool] | None = None
         self._warned_voters: tuple[int, ...] = ()
         self._hand_over_ms = 0
 
@@ -77,6 +78,10 @@ class Membership:
         if replica.settings.solo:
             return
         own_id, now = replica.settings.raft.server_id, replica.raft.configuration
+        looked_at = (replica.store.get(ZONES.table, LOCAL_ZONE), now, self.left)
+        if looked_at == self._looked_at:
+            return
+        self._looked_at = looked_at
         peers = Peers(peer_addresses(zone_servers(replica.store), self._founding, now, own_id), self.left)
         if peers != self._told:
             self._told = replica.effects.peers = peers

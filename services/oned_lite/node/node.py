@@ -137,6 +137,8 @@ class Node:
         if self._leader.ready and self._stopping_ms is None:
             self._leader.run_timers(moment)
             self._membership.advance(moment.ms)
+        if self._stopping_ms is not None and not self._replica.raft.handing_over:
+            self.hand_over(moment)  # it may have been elected since it was told to stop
         self._held.extend(self._forwarding.tick(moment.ms))
         self._serve_held(moment)
         self._settle(moment)
@@ -401,6 +403,11 @@ class Node:
     def servers(self) -> dict[int, ZoneServer]:
         """Those of the zone by id, with their addresses."""
         return self._membership.servers
+
+    @property
+    def raft(self) -> RaftNode:
+        """Consensus, to be looked at only."""
+        return self._replica.raft
 
     @property
     def store(self) -> Store:

@@ -14,7 +14,7 @@ from .log import Log
 from .membership import ConfigurationHistory
 from .messages import Message
 from .outbox import Outbox
-from .output import Output, RoleChange
+from .output import NOTHING, Output, RoleChange
 from .types import (
     BrokenInvariant,
     Configuration,
@@ -185,10 +185,14 @@ class Core:
 
     def collect(self) -> Output:
         """Everything since the last time."""
+        writes = not self.failed and (self.durability.term_dirty or self.durability.log_dirty)
+        committed, role_changed = self._to_apply(), self._role_change()
+        if not (writes or committed or role_changed or self.outbox):
+            return NOTHING
         box, self.outbox = self.outbox, Outbox()
         hard_state, install = None, None
         entries: tuple[Entry, ...] = ()
-        if not self.failed and (self.durability.term_dirty or self.durability.log_dirty):
+        if writes:
             hard_state = HardState(self.term, self.vote) if self.durability.term_dirty else None
             install, entries = box.install, self._unsaved()
             self.durability.issue(self.log.last_index, self.now_ms)
@@ -198,11 +202,11 @@ class Core:
             entries=entries,
             install=install,
             messages=tuple(box.messages),
-            committed=self._to_apply(),
+            committed=committed,
             reads=tuple(box.reads),
             failed_reads=tuple(box.failed_reads),
             snapshot_wanted=tuple(box.snapshot_wanted),
-            role_changed=self._role_change(),
+            role_changed=role_changed,
             dropped=tuple(box.dropped),
             diverged=tuple(box.diverged),
         )

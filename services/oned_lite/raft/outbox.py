@@ -13,3 +13,10 @@ class Outbox:
         self.snapshot_wanted: list[int] = []
         self.dropped: list[int] = []
         self.diverged: list[Divergence] = []
+
+    def __bool__(self) -> bool:
+        """Whether there is anything in it."""
+        wanted = (
+            self.messages or self.reads or self.failed_reads or self.snapshot_wanted or self.dropped or self.diverged
+        )
+        return bool(wanted) or self.install is not None

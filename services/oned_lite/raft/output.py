@@ -75,3 +75,7 @@ class Output(msgspec.Struct, frozen=True):
             or bool(self.snapshot_wanted or self.dropped or self.diverged)
             or self.role_changed is not None
         )
+
+
+NOTHING = Output(ticket=0)
+"""What a node that wants nothing gives: a driver asks after every event, mostly in vain."""

@@ -91,6 +91,20 @@ def test_writes_made_while_leadership_is_handed_over_wait_for_what_comes_of_it()
     assert cluster.answers[key] == [True, 0, 0]
 
 
+def test_a_server_that_is_elected_while_it_stops_hands_over_again() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    stopping, other = [number for number in range(3) if number != leader]
+    cluster.kill(other)
+    cluster.cut = {(stopping, leader)}
+    cluster.send(stopping, "one.template.allocate", "NAME = t")
+    cluster.nodes[stopping].stop(cluster.moment())  # type: ignore[union-attr]
+    cluster.heal()
+    cluster.nodes[leader].hand_over(cluster.moment())  # type: ignore[union-attr]
+    assert cluster.run(300, until=lambda: cluster.leader() == stopping), "it still waits for the leader's answer"
+    assert cluster.run(300, until=lambda: cluster.leader() == leader)
+
+
 def test_writers_do_not_wait_for_a_leader_that_hangs_longer_than_for_a_new_one() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()

@@ -1,0 +1,1 @@
+"""What clients and operators do while everything goes wrong, and what they remember of it."""
