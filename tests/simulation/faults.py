@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from itertools import product
 
+from services.oned_lite.raft.quorum import majority
 from services.oned_lite.raft.types import Role
 
 from .machine import Machine
@@ -96,7 +97,7 @@ class Nemesis:
         """Only where a majority keeps its own: what only the lost disks had acknowledged, nobody can bring back."""
         world, voters = self._world, self._world.voters()
         held = [voter for voter in voters if voter in world.machines and _has_data(world.machines[voter])]
-        if machine.number not in voters or len(held) < len(voters) or len(voters) < 3:
+        if machine.number not in held or len(held) <= majority(len(voters)):
             return
         if machine.node is not None:
             world.crash(machine, noticed=rng.random() < 0.5)

@@ -60,6 +60,7 @@ class Membership:
         self._told: Peers | None = None
         self._looked_at: tuple[Zone | None, Configuration, bool] | None = None
         self._warned_voters: tuple[int, ...] = ()
+        self._last_voters: tuple[int, ...] = ()
         self._hand_over_ms = 0
 
     @property
@@ -94,6 +95,7 @@ class Membership:
             return
         own_id = self._replica.settings.raft.server_id
         self._warn_of_even_size(raft.configuration.voters)
+        self._tell_of_lost_disks(raft.configuration)
         if any(self._changed(change, now_ms) for change in changes(zone.keys(), raft.configuration, own_id)):
             return
         if own_id not in zone and now_ms >= self._hand_over_ms:
@@ -116,6 +118,12 @@ class Membership:
                 "add or remove one"
             )
         self._warned_voters = voters
+
+    def _tell_of_lost_disks(self, now: Configuration) -> None:
+        """Consensus itself makes learners of voters that came back with nothing; they are promoted like any other."""
+        lost = [server for server in now.learners if server in self._last_voters]
+        self._replica.effects.notices += [f"membership: lost its disk and learns anew: server {one}" for one in lost]
+        self._last_voters = now.voters
 
 
 _WORDS = {AddLearner: "added, to catch up first:", Promote: "caught up and votes now:", Remove: "removed:"}

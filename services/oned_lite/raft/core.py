@@ -47,6 +47,7 @@ class Core:
         self.now_ms = now_ms
         self.term = hard_state.term
         self.vote = hard_state.vote
+        self.emptied = hard_state.emptied
         self.role = Role.FOLLOWER
         self.leader_id: int | None = None
         self.leader_contact_ms: int | None = None  # None also once its connection is known to be closed
@@ -76,6 +77,10 @@ class Core:
     def blank(self) -> bool:
         """Whether this server has never taken part, which looks the same as having lost its disk."""
         return self.term == 0 and self.log.last_index == 0
+
+    def set_emptied(self, emptied: bool) -> None:
+        self.emptied = emptied
+        self.durability.term_dirty = True
 
     # Messages
 
@@ -193,7 +198,7 @@ class Core:
         hard_state, install = None, None
         entries: tuple[Entry, ...] = ()
         if writes:
-            hard_state = HardState(self.term, self.vote) if self.durability.term_dirty else None
+            hard_state = HardState(self.term, self.vote, self.emptied) if self.durability.term_dirty else None
             install, entries = box.install, self._unsaved()
             self.durability.issue(self.log.last_index, self.now_ms)
         return Output(

@@ -22,7 +22,7 @@ class Elections:
         core = self._core
         committed = core.configurations.at(core.commit_index)
         voter = core.server_id in core.configurations.current.voters or core.server_id in committed.voters
-        return voter and not core.removed and not core.failed
+        return voter and not (core.removed or core.failed or core.emptied)
 
     def tick(self) -> None:
         core = self._core
@@ -140,11 +140,12 @@ class Elections:
         return contact_ms is not None and core.now_ms - contact_ms < core.config.election_timeout_ms
 
     def _must_abstain(self, request: PreVoteRequest | VoteRequest) -> bool:
-        """A server that has nothing cannot know whether it lost entries that the candidate lacks too.
+        """A server that has nothing cannot know whether it lost entries that the candidate lacks too, and neither can one
+        that has been given some of them again.
 
         Where everybody starts with nothing there is nothing to lose.
         """
-        return self._core.blank and request.last_index > 0
+        return self._core.emptied or (self._core.blank and request.last_index > 0)
 
     def _is_removed(self, sender: int, request: PreVoteRequest) -> bool:
         """Whether `sender` was removed by a configuration it has not heard of."""

@@ -11,7 +11,9 @@ from .messages import (
     Heartbeat,
     HeartbeatResponse,
     InstallSnapshot,
+    LeaderMessage,
     SnapshotResponse,
+    Welcome,
 )
 from .output import Divergence, Install
 from .types import SnapshotMeta
@@ -47,7 +49,11 @@ class Follower:
             core.replace(entries[conflict.index - entries[0].index :])
         core.verified_index = max(core.verified_index, core.commit_index, end)
         self._commit(append.commit)
-        core.send(sender, AppendAccepted(core.term, max(end, core.commit_index)), After.LOG)
+        self._accept(sender, max(end, core.commit_index))
+
+    def _accept(self, sender: int, index: int) -> None:
+        core = self._core
+        core.send(sender, AppendAccepted(core.term, index, core.emptied), After.LOG)
 
     def _reject(self, sender: int, append: AppendEntries) -> None:
         core = self._core
@@ -65,8 +71,21 @@ class Follower:
             min(core.verified_index, core.durability.index),
             core.applied_index,
             core.hashes.at(core.applied_index),
+            core.emptied,
         )
         core.send(sender, answer)
+
+    def notice_emptiness(self, message: LeaderMessage) -> None:
+        """A leader has committed something and this server has nothing: it was away since the beginning, or it has lost
+        its disk. Before it follows, it must be known to be worth nothing."""
+        if self._core.blank and _tells_of_commit(message):
+            self._core.set_emptied(True)
+
+    def on_welcome(self, welcome: Welcome) -> None:
+        """Count again, once the log says that this server only learns: no older configuration can come back here."""
+        core = self._core
+        if core.emptied and core.verified_index >= welcome.index:
+            core.set_emptied(False)
 
     def on_commit_notice(self, notice: CommitNotice) -> None:
         self._commit(notice.commit)
@@ -89,7 +108,7 @@ class Follower:
         data, self._incoming = bytes(self._incoming.data) if self._incoming else b"", None
         core.install(meta)
         core.outbox.install = Install(meta, data)
-        core.send(sender, AppendAccepted(core.term, meta.index), After.LOG)
+        self._accept(sender, meta.index)
 
     def _skip(self, sender: int, meta: SnapshotMeta) -> None:
         """The log holds everything the snapshot covers, so the snapshot only tells that it is committed."""
@@ -97,7 +116,7 @@ class Follower:
         self._incoming = None
         core.verified_index = max(core.verified_index, core.commit_index, meta.index)
         self._commit(meta.index)
-        core.send(sender, AppendAccepted(core.term, core.commit_index), After.LOG)
+        self._accept(sender, core.commit_index)
 
     def _receive(self, chunk: InstallSnapshot) -> int:
         """Keep the chunk if it is the next one. How many bytes are here."""
@@ -118,3 +137,11 @@ class Follower:
             core.outbox.diverged.append(
                 Divergence(core.server_id, diverged.index, expected=diverged.state_hash, actual=ours)
             )
+
+
+def _tells_of_commit(message: LeaderMessage) -> bool:
+    match message:
+        case AppendEntries() | Heartbeat() | CommitNotice():
+            return message.commit > 0
+        case _:
+            return True

@@ -6,6 +6,7 @@ their own: `replication`, `handover`, `roster`.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from .core import Core
 from .durability import After
@@ -17,12 +18,22 @@ from .messages import (
     Diverged,
     HeartbeatResponse,
     SnapshotResponse,
+    Welcome,
 )
 from .quorum import quorum_value
 from .reads import ReadQueue
 from .replication import Replication
 from .roster import Roster
-from .types import ENTRY_OVERHEAD_BYTES, Busy, Entry, EntryKind, MembershipChange, encode_configuration
+from .types import (
+    ENTRY_OVERHEAD_BYTES,
+    Busy,
+    Demote,
+    Entry,
+    EntryKind,
+    MembershipChange,
+    MembershipRefused,
+    encode_configuration,
+)
 
 Answer = AppendAccepted | AppendRejected | HeartbeatResponse | SnapshotResponse
 
@@ -70,6 +81,7 @@ class Leadership:
         self.handover.tick()
         if core.now_ms >= self.heartbeat_due_ms:
             self.roster.tick()
+            self._take_back_emptied()
             self._compare_states()
             self._broadcast()
 
@@ -92,6 +104,17 @@ class Leadership:
             self._broadcast()
         self.handover.proceed()
         self.replication.feed()
+
+    def _take_back_emptied(self) -> None:
+        """Voters that lost their disks become learners, and are told so once that is committed. Who promotes learners
+        promotes them again: until then nothing relies on what they have forgotten."""
+        core, current = self._core, self._core.configurations.current
+        for server in filter(self.replication.emptied, current.members()):
+            if server in current.voters:
+                with suppress(Busy, MembershipRefused):
+                    self.change_membership(Demote(server))
+            elif core.configurations.current_index <= core.commit_index:
+                core.send(server, Welcome(core.term, core.configurations.current_index), After.NOTHING)
 
     def _compare_states(self) -> None:
         core = self._core
@@ -171,7 +194,13 @@ class Leadership:
     def _answered_round(self) -> int:
         """The latest heartbeat round that a majority has answered."""
         own, progress = self._core.server_id, self.replication.progress
-        return self._quorum_value(lambda voter: self._round if voter == own else progress[voter].round)
+
+        def answered(voter: int) -> int:
+            if voter == own:
+                return self._round
+            return 0 if progress[voter].emptied else progress[voter].round
+
+        return self._quorum_value(answered)
 
     def _confirm_reads(self) -> None:
         self._reads.confirm(self._answered_round())

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from .types import (
     AddLearner,
     Configuration,
+    Demote,
     Entry,
     EntryKind,
     MembershipChange,
@@ -77,4 +78,4 @@ def changed(configuration: Configuration, change: MembershipChange) -> Configura
     voters = tuple(voter for voter in configuration.voters if voter != server)
     if not voters:
         raise MembershipRefused(f"server {server} cannot be removed: it is the last voter")
-    return Configuration(voters, learners)
+    return Configuration(voters, (*learners, server) if isinstance(change, Demote) else learners)

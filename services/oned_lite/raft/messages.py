@@ -52,9 +52,10 @@ class AppendEntries(_Message, frozen=True, array_like=True, tag=5):
 
 
 class AppendAccepted(_Message, frozen=True, array_like=True, tag=6):
-    """The follower's durable log equals the leader's up to `index`."""
+    """The follower's durable log equals the leader's up to `index`. `emptied`: see `HardState`."""
 
     index: int
+    emptied: bool = False
 
 
 class AppendRejected(_Message, frozen=True, array_like=True, tag=7):
@@ -89,6 +90,7 @@ class HeartbeatResponse(_Message, frozen=True, array_like=True, tag=9):
     accepted_index: int
     applied_index: int
     state_hash: int | None
+    emptied: bool = False
 
 
 class InstallSnapshot(_Message, frozen=True, array_like=True, tag=10):
@@ -128,7 +130,14 @@ class CommitNotice(_Message, frozen=True, array_like=True, tag=15):
     commit: int
 
 
-LeaderMessage = AppendEntries | Heartbeat | CommitNotice | InstallSnapshot | TimeoutNow | Diverged
+class Welcome(_Message, frozen=True, array_like=True, tag=16):
+    """To a server that had lost its disk: in the configuration at `index`, which is committed, it only learns. Whatever it
+    has forgotten nobody relies on any more."""
+
+    index: int
+
+
+LeaderMessage = AppendEntries | Heartbeat | CommitNotice | InstallSnapshot | TimeoutNow | Diverged | Welcome
 
 Message = (
     PreVoteRequest
@@ -146,6 +155,7 @@ Message = (
     | StaleTerm
     | Diverged
     | CommitNotice
+    | Welcome
 )
 
 _encoder = msgspec.msgpack.Encoder()

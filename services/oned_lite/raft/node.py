@@ -30,6 +30,7 @@ from .messages import (
     TimeoutNow,
     VoteRequest,
     VoteResponse,
+    Welcome,
 )
 from .output import Output
 from .types import (
@@ -207,6 +208,7 @@ class RaftNode:
         if message.term < core.term:
             core.send(sender, StaleTerm(core.term))
             return
+        follower.notice_emptiness(message)
         core.follow(sender, message.term)
         match message:
             case AppendEntries():
@@ -219,6 +221,8 @@ class RaftNode:
                 follower.on_install(sender, message)
             case Diverged():
                 follower.on_diverged(message)
+            case Welcome():
+                follower.on_welcome(message)
             case TimeoutNow():
                 self._elections.on_timeout_now()
 
@@ -273,6 +277,11 @@ class RaftNode:
     @property
     def failed(self) -> bool:
         return self._core.failed
+
+    @property
+    def emptied(self) -> bool:
+        """Whether this server had nothing on its disk and neither votes nor counts yet."""
+        return self._core.emptied
 
     @property
     def removed(self) -> bool:

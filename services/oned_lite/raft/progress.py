@@ -49,7 +49,8 @@ class OutgoingSnapshot:
 
 
 class Progress:
-    """`match_index`: known to be durable there and equal to ours. `next_index`: the next to send."""
+    """`match_index`: known to be durable there and equal to ours. `next_index`: the next to send. `emptied`: it lost its
+    disk and counts for nothing (see `HardState`)."""
 
     def __init__(self, last_index: int, now_ms: int) -> None:
         self.mode = Mode.PROBE
@@ -57,6 +58,7 @@ class Progress:
         self.next_index = last_index + 1
         self.contact_ms = now_ms
         self.heard = False
+        self.emptied = False
         self.round = 0
         self.commit_sent = 0
         self.applied_index = 0

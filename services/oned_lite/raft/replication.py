@@ -38,10 +38,19 @@ class Replication:
 
     def match(self, server: int) -> int:
         """How much of this log `server` has durably. The leader's own disk is one among others (thesis 10.2.1)."""
-        return self._core.durability.index if server == self._core.server_id else self.progress[server].match_index
+        if server == self._core.server_id:
+            return self._core.durability.index
+        progress = self.progress[server]
+        return 0 if progress.emptied else progress.match_index
 
     def contact_ms(self, server: int) -> int:
-        return self._core.now_ms if server == self._core.server_id else self.progress[server].contact_ms
+        if server == self._core.server_id:
+            return self._core.now_ms
+        progress = self.progress[server]
+        return self._core.now_ms - self._core.config.election_timeout_ms if progress.emptied else progress.contact_ms
+
+    def emptied(self, server: int) -> bool:
+        return server in self.progress and self.progress[server].emptied
 
     def is_active(self, server: int) -> bool:
         """Whether the server was heard lately, and not only assumed to be there when the leadership began."""
@@ -49,7 +58,7 @@ class Replication:
         if server == core.server_id:
             return True
         progress = self.progress.get(server)
-        heard = progress is not None and progress.heard
+        heard = progress is not None and progress.heard and not progress.emptied
         return heard and core.now_ms - self.contact_ms(server) < core.config.election_timeout_ms
 
     def heard(self, server: int) -> Progress | None:
@@ -124,7 +133,10 @@ class Replication:
     def on_accepted(self, sender: int, answer: AppendAccepted) -> bool:
         """Whether more is durable there than was known."""
         progress = self.heard(sender)
-        return progress is not None and progress.accepted(answer.index)
+        if progress is None:
+            return False
+        self._note_emptiness(sender, progress, answer.emptied)
+        return progress.accepted(answer.index)
 
     def on_rejected(self, sender: int, answer: AppendRejected) -> None:
         progress = self.heard(sender)
@@ -137,9 +149,14 @@ class Replication:
         if progress is None:
             return False
         progress.applied_index = answer.applied_index
+        self._note_emptiness(sender, progress, answer.emptied)
         if progress.heartbeat_answered(answer.round, answer.verified_index):
             self._send_chunk(sender, progress)
         return answer.accepted_index > progress.match_index and progress.accepted(answer.accepted_index)
+
+    def _note_emptiness(self, server: int, progress: Progress, emptied: bool) -> None:
+        """A voter does not get over it as one: an answer that says so is of an earlier life."""
+        progress.emptied = emptied or (progress.emptied and server in self._core.configurations.current.voters)
 
     def on_snapshot_response(self, sender: int, answer: SnapshotResponse) -> None:
         progress = self.heard(sender)

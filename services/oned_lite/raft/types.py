@@ -31,10 +31,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True):
-    """What must be durable before any message that depends on it leaves (Raft paper, figure 2)."""
+    """What must be durable before any message that depends on it leaves (Raft paper, figure 2).
+
+    `emptied`: this server came to the cluster with nothing on its disk, so it may have forgotten what it had promised. It
+    neither votes nor counts until the others have agreed on a configuration in which it only learns.
+    """
 
     term: int = 0
     vote: int | None = None
+    emptied: bool = False
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
@@ -111,13 +116,19 @@ class Promote(msgspec.Struct, frozen=True):
     server: int
 
 
+class Demote(msgspec.Struct, frozen=True):
+    """Let a voter learn again: it has lost its disk, and with it what it had promised."""
+
+    server: int
+
+
 class Remove(msgspec.Struct, frozen=True):
     """Take a voter or a learner out; the leader itself may be named."""
 
     server: int
 
 
-MembershipChange = AddLearner | Promote | Remove
+MembershipChange = AddLearner | Promote | Demote | Remove
 
 
 class NotLeader(Exception):

@@ -21,7 +21,7 @@ COMPRESS_FROM_BYTES = 4096
 
 RAFT_STATE = "RAFT_STATE"
 _RAFT_STATE = re.compile(
-    r"<TEMPLATE><TERM><!\[CDATA\[(\d+)]]></TERM><VOTEDFOR><!\[CDATA\[(-?\d+)]]></VOTEDFOR></TEMPLATE>"
+    r"<TEMPLATE><TERM><!\[CDATA\[(\d+)]]></TERM><VOTEDFOR><!\[CDATA\[(-?\d+)]]></VOTEDFOR>(<EMPTIED/>)?</TEMPLATE>"
 )
 LogRow = tuple[int, int, bytes, int, int, int]
 """A row of logdb, in the order of its columns."""
@@ -48,9 +48,12 @@ def entry(index: int, term: int, packed: bytes) -> Entry:
 
 
 def raft_state(hard_state: HardState) -> str:
-    """Body of the RAFT_STATE row, exactly as OpenNebula writes it."""
+    """Body of the RAFT_STATE row, exactly as OpenNebula writes it, but for what it does not know of."""
     vote = -1 if hard_state.vote is None else hard_state.vote
-    return f"<TEMPLATE><TERM><![CDATA[{hard_state.term}]]></TERM><VOTEDFOR><![CDATA[{vote}]]></VOTEDFOR></TEMPLATE>"
+    own = "<EMPTIED/>" if hard_state.emptied else ""
+    return (
+        f"<TEMPLATE><TERM><![CDATA[{hard_state.term}]]></TERM><VOTEDFOR><![CDATA[{vote}]]></VOTEDFOR>{own}</TEMPLATE>"
+    )
 
 
 def hard_state(body: str) -> HardState:
@@ -58,8 +61,8 @@ def hard_state(body: str) -> HardState:
     found = _RAFT_STATE.fullmatch(body)
     if found is None:
         raise StorageError(f"system_attributes: {RAFT_STATE} is damaged: {body[:200]!r}")
-    term, vote = map(int, found.groups())
-    return HardState(term, None if vote < 0 else vote)
+    term, vote = int(found[1]), int(found[2])
+    return HardState(term, None if vote < 0 else vote, emptied=found[3] is not None)
 
 
 def snapshot_text(meta: SnapshotMeta) -> str:

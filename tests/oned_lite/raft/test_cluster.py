@@ -217,6 +217,43 @@ def test_emptied_server_does_not_elect_one_that_lacks_what_it_acknowledged() -> 
     _write(cluster, b"recovered")
 
 
+def test_emptied_server_does_not_elect_one_that_lacks_what_it_acknowledged_after_it_was_given_some_of_it() -> None:
+    cluster, leader = _led()
+    emptied, behind = _others(cluster, leader)
+    _write(cluster, b"acknowledged by all")
+    cluster.crash(behind)
+    last = _write(cluster, *[b"acknowledged by the leader and one more"] * 60)
+    cluster.crash(emptied)
+    disk = cluster.servers[emptied].disk = Disk()
+    cluster.start(emptied)
+    assert cluster.run(SOON_MS, until=lambda: 0 < disk.last_index < last)
+    cluster.crash(leader.server_id)
+    cluster.start(behind)
+    cluster.run(SOON_MS)
+    assert cluster.leader() is None
+    cluster.start(leader.server_id)
+    _write(cluster, b"recovered")
+
+
+def test_emptied_server_counts_for_nothing_until_it_was_made_a_learner() -> None:
+    cluster, leader = _led()
+    emptied, behind = _others(cluster, leader)
+    committed = _write(cluster, b"acknowledged by all")
+    cluster.crash(behind)
+    cluster.crash(emptied)
+    cluster.servers[emptied].disk = Disk()
+    cluster.start(emptied)
+    cluster.propose(leader.server_id, b"held by the leader alone")
+    cluster.run(SOON_MS)
+    assert cluster.servers[leader.server_id].state.index == committed
+    cluster.start(behind)
+    assert cluster.run(SOON_MS, until=lambda: emptied in _leader(cluster).configuration.learners)
+    assert cluster.run(SOON_MS, until=partial(_leader(cluster).learner_ready, emptied))
+    _change(cluster, Promote(emptied))
+    cluster.crash(behind)
+    _write(cluster, b"counts again")
+
+
 def test_removed_server_knows_it_and_keeps_quiet() -> None:
     cluster, leader = _led()
     removed = _others(cluster, leader)[0]

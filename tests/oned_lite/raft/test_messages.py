@@ -13,6 +13,7 @@ EVERY_MESSAGE: list[Message] = [
     m.VoteResponse(3, False),
     m.AppendEntries(3, 7, 2, 6, (Entry(8, 3, EntryKind.DATA, b"\x00\xff"), Entry(9, 3, EntryKind.NOOP, b""))),
     m.AppendAccepted(3, 9),
+    m.AppendAccepted(3, 9, True),
     m.AppendRejected(3, 7, 5, 1, 6),
     m.Heartbeat(3, 6, 99),
     m.HeartbeatResponse(3, 99, 9, 8, 7, 2**64 - 1),
@@ -23,6 +24,7 @@ EVERY_MESSAGE: list[Message] = [
     m.StaleTerm(4),
     m.Diverged(3, 7, 2**63),
     m.CommitNotice(3, 7),
+    m.Welcome(3, 7),
 ]
 
 

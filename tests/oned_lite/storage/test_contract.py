@@ -45,9 +45,9 @@ async def test_the_last_term_and_vote_win(reopen: Opener) -> None:
 
     await storage.persist(HardState(7, 2), ())
     await storage.persist(None, entries(1, 1))
-    await storage.persist(HardState(8, None), ())
+    await storage.persist(HardState(8, None, emptied=True), ())
 
-    assert (await reopen().load()).hard_state == HardState(8, None)
+    assert (await reopen().load()).hard_state == HardState(8, None, emptied=True)
 
 
 async def test_a_conflicting_entry_cuts_the_log(reopen: Opener) -> None:

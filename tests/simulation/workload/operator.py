@@ -99,6 +99,7 @@ class Operator:
         self._zone = zone_servers(node.store)
         for number in self._zone:
             self._see_to(number)
+        self._welcome_back(node.raft.configuration.voters)
         if self._busy or node.raft.membership_changing:
             return
         for machine in list(self._world.machines.values()):
@@ -113,6 +114,17 @@ class Operator:
             self._world.start(self._world.add_machine(number))
         elif machine.retired:
             self._world.start(machine)
+
+    def _welcome_back(self, voters: tuple[int, ...]) -> None:
+        """Servers that had lost their disks and vote again."""
+        for number in voters:
+            machine = self._world.machines.get(number)
+            if machine is None or not machine.wiped or machine.node is None:
+                continue
+            raft = machine.node.raft
+            if not raft.emptied and number in raft.configuration.voters and raft.commit_index:
+                machine.wiped = False
+                self._world.coverage.hit("taken back after loss")
 
     def _take_away(self, machine: Machine) -> None:
         now_us = self._world.timeline.now_us
