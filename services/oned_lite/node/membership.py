@@ -94,7 +94,7 @@ class Membership:
         if self._replica.settings.solo or not zone or raft.membership_changing or raft.handing_over:
             return
         own_id = self._replica.settings.raft.server_id
-        self._warn_of_even_size(raft.configuration.voters)
+        self._warn_of_even_size(raft.configuration)
         self._tell_of_lost_disks(raft.configuration)
         if any(self._changed(change, now_ms) for change in changes(zone.keys(), raft.configuration, own_id)):
             return
@@ -111,7 +111,11 @@ class Membership:
         self._replica.effects.notices.append(f"membership: {_WORDS[type(change)]} server {change.server}")
         return True
 
-    def _warn_of_even_size(self, voters: tuple[int, ...]) -> None:
+    def _warn_of_even_size(self, now: Configuration) -> None:
+        """Not while somebody is on the way to being a voter."""
+        voters = now.voters
+        if now.learners:
+            return
         if len(voters) % 2 == 0 and voters != self._warned_voters:
             self._replica.effects.notices.append(
                 f"{len(voters)} servers vote: no more failures are survived than with {len(voters) - 1}; "
