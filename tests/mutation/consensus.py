@@ -23,8 +23,8 @@ ELECTION = [
     _mistake(
         "term and vote are never written",
         "core",
-        "        self.durability.term_dirty = True\n",
-        "",
+        "        self.term, self.vote = term, vote\n        self.durability.term_dirty = True\n",
+        "        self.term, self.vote = term, vote\n",
     ),
     _mistake(
         "a server votes twice in a term",
@@ -89,8 +89,8 @@ ELECTION = [
     _mistake(
         "a server that lost its disk votes for whoever lacks what it had acknowledged",
         "election",
-        "return self._core.blank and request.last_index > 0",
-        "return False and self._core.blank and request.last_index > 0",
+        "return self._core.emptied or (self._core.blank and request.last_index > 0)",
+        "return self._core.emptied",
     ),
     _mistake(
         "a server learns a term from its leader and then votes in it",
@@ -128,14 +128,14 @@ REPLICATION = [
     _mistake(
         "entries are acknowledged before they are durable",
         "follower",
-        "core.send(sender, AppendAccepted(core.term, max(end, core.commit_index)), After.LOG)",
-        "core.send(sender, AppendAccepted(core.term, max(end, core.commit_index)), After.NOTHING)",
+        "core.send(sender, AppendAccepted(core.term, index, core.emptied), After.LOG)",
+        "core.send(sender, AppendAccepted(core.term, index, core.emptied), After.NOTHING)",
     ),
     _mistake(
         "the leader counts its own copy before it is durable",
         "replication",
-        "return self._core.durability.index if server == self._core.server_id",
-        "return self._core.log.last_index if server == self._core.server_id",
+        "            return self._core.durability.index\n",
+        "            return self._core.log.last_index\n",
     ),
     _mistake(
         "a write of entries that were replaced meanwhile counts for their successors",
@@ -275,8 +275,8 @@ SNAPSHOTS = [
     _mistake(
         "a snapshot is acknowledged before it is durable",
         "follower",
-        "core.send(sender, AppendAccepted(core.term, meta.index), After.LOG)",
-        "core.send(sender, AppendAccepted(core.term, meta.index), After.NOTHING)",
+        "        self._accept(sender, meta.index)\n",
+        "        core.send(sender, AppendAccepted(core.term, meta.index), After.NOTHING)\n",
     ),
 ]
 
