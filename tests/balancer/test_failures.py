@@ -60,6 +60,19 @@ def test_max_fails_zero_switches_accounting_off() -> None:
     assert peer.state(100) is State.UP
 
 
+def test_every_failure_that_leaves_a_peer_unavailable_is_told_as_nginx_logs_it() -> None:
+    group = group_of(2, max_fails=2, fail_timeout_s=10)
+    peer = group.peers[0]
+
+    def told(now: int, *, failed: bool) -> bool:
+        peer.select(now)
+        return group.release(group.turn(), peer, now, failed=failed)
+
+    assert [told(100, failed=True), told(101, failed=True), told(112, failed=True)] == [False, True, True]
+    assert [told(123, failed=False), told(124, failed=True)] == [False, False]
+    assert peer.stats.unavail == 1
+
+
 def test_the_only_server_is_never_unavailable() -> None:
     group = group_of(1, max_fails=1)
     for _ in range(3):

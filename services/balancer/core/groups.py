@@ -221,7 +221,7 @@ class Group:
         return self._backup_method.pick(turn, now)
 
     def release(self, turn: Turn, peer: Peer, now: int, *, failed: bool) -> bool:
-        """Account the end of an attempt; true when it made the peer unavailable."""
+        """Account the end of an attempt; true when a failure leaves the peer unavailable (nginx says so every time)."""
         if self.single:
             # nginx never considers the only server of a group down, and never retries it.
             peer.conns -= 1
@@ -240,7 +240,7 @@ class Group:
             peer.stats.unavail += 1
         elif was_out and peer.fails == 0:
             self.start_slowly(peer, now)
-        return tripped
+        return failed and 0 < peer.max_fails <= peer.fails
 
     def _may_eject(self, peer: Peer, now: int) -> bool:
         others: Sequence[Peer] = [other for other in self.primaries if other is not peer]
