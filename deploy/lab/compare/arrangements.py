@@ -1,8 +1,9 @@
 """Each balancer's settings for the same three servers: same method, patience and knobs. Pure, but for finding programs.
 
 All use least connections, HTTP/1.1 with kept connections, retries after errors and timeouts that cost the user nothing, and
-none logs requests. `active` switches passive accounting off (`max_fails 0`). HAProxy retries failed connections elsewhere
-(`option redispatch`), and checks with the same interval, counts and timeout as our active check.
+none logs requests: their logs say when a server is taken out, and that is what `watch` reads. `active` switches passive
+accounting off (`max_fails 0`). HAProxy retries failed connections elsewhere (`option redispatch`), and checks with the same
+interval, counts and timeout as our active check.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from services.common.settings import Address
 
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 CHECK_URI = "/healthz"
+FOREIGN = ("nginx", "haproxy")
+"""Arrangements that are other people's programs, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one balancer lives: what it listens on, its status address or socket, its folder."""
+    """Where one balancer lives: what it listens on, its folder, and the port of the servers' health pages."""
 
     listen: Address
-    status: Address
+    probe_port: int
     folder: Path
 
     @property
@@ -37,10 +40,6 @@ class Place:
     @property
     def log(self) -> Path:
         return self.folder / "log"
-
-    @property
-    def socket(self) -> Path:
-        return self.folder / "admin.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +53,20 @@ class Arrangement:
 
 def installed(arrangement: str) -> bool:
     """Whether it can be run here."""
-    return arrangement not in ("nginx", "haproxy") or _program(arrangement) is not None
+    return arrangement not in FOREIGN or program(arrangement) is not None
 
 
 def arrange(name: str, checks: Checks, servers: Mapping[str, Address], place: Place) -> Arrangement:
     """The balancer called `name` in front of the servers."""
     match name:
         case "nginx":
-            program = _program("nginx") or "nginx"
+            found = program("nginx") or "nginx"
             where = ("-c", str(place.settings), "-p", str(place.folder), "-e", "stderr")
-            return Arrangement(place.settings, nginx(checks, servers, place), (program, *where))
+            return Arrangement(place.settings, nginx(checks, servers, place), (found, *where))
         case "haproxy":
-            program = _program("haproxy") or "haproxy"
+            found = program("haproxy") or "haproxy"
             return Arrangement(
-                place.settings, haproxy(checks, servers, place), (program, "-db", "-f", str(place.settings))
+                place.settings, haproxy(checks, servers, place), (found, "-db", "-f", str(place.settings))
             )
         case _:
             settings = place.settings.with_suffix(".yaml")
@@ -95,6 +94,7 @@ def balancer(name: str, checks: Checks, servers: Mapping[str, Address], place: P
             "fails": checks.fails,
             "passes": checks.passes,
             "uri": CHECK_URI,
+            "port": place.probe_port,
         }
     location = {
         "path": "/",
@@ -104,7 +104,6 @@ def balancer(name: str, checks: Checks, servers: Mapping[str, Address], place: P
     }
     settings = {
         "listen": str(place.listen),
-        "status": str(place.status),
         "upstreams": {"ui": upstream},
         "locations": [location],
     }
@@ -148,12 +147,11 @@ http {{
 
 def haproxy(checks: Checks, servers: Mapping[str, Address], place: Place) -> str:
     """haproxy.cfg: one thread, active checks."""
-    inter = f"inter {_ms(checks.interval_s)} fall {checks.fails} rise {checks.passes}"
+    inter = f"port {place.probe_port} inter {_ms(checks.interval_s)} fall {checks.fails} rise {checks.passes}"
     lines = "\n".join(f"  server {name} {address} check {inter}" for name, address in servers.items())
     return f"""global
   nbthread 1
   maxconn 4096
-  stats socket {place.socket} mode 600
 defaults
   mode http
   timeout connect {_ms(checks.connect_timeout_s)}
@@ -175,5 +173,6 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _program(name: str) -> str | None:
+def program(name: str) -> str | None:
+    """Where nginx or HAProxy is, if it is installed."""
     return shutil.which(name) or shutil.which(name, path=SYSTEM_PATH)

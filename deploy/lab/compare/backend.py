@@ -1,9 +1,10 @@
 """One small web UI, a process of its own: a page that says who served it, /healthz, and a socket that makes it misbehave.
 
-    python -m deploy.lab.compare.backend NAME HOST:PORT CONTROL_SOCKET SERVICE_SECONDS
+    python -m deploy.lab.compare.backend NAME HOST:PORT PROBE_PORT CONTROL_SOCKET SERVICE_SECONDS
 
 The control socket takes a condition's name on a line ("slow") and answers "ok" once it is so, or "probes" and answers how
-many health checks have come. /healthz goes the way of every page: what users suffer, the check sees.
+many health checks have come. /healthz goes the way of every page, through the same process and the same queue: what users
+suffer, the check sees. It only has a port of its own, so that one who looks at packets can tell probes from users.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from deploy.lab.compare.faults import Condition
+from deploy.lab.compare.packets import drop_all, drop_none
 
 BACKLOG = 1024
 SLOW_S = 2.0
@@ -25,18 +29,17 @@ LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
 class Ui:
-    """The server: its condition, its connections, its listening socket."""
+    """The server: its condition, its connections, its two listening sockets."""
 
-    def __init__(self, name: str, host: str, port: int, service_s: float) -> None:
+    def __init__(self, name: str, addresses: Sequence[tuple[str, int]], service_s: float) -> None:
         self.condition = Condition.WELL
         self.probes = 0
         self._name = name
-        self._address = host, port
+        self._addresses = addresses
         self._service_s = service_s
         self._one_at_a_time = asyncio.Lock()
-        self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
-        self._fillers: list[socket.socket] = []
+        self._listeners: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self.connections: set[Connection] = set()
         self.answering: set[asyncio.Task[None]] = set()
 
@@ -44,22 +47,25 @@ class Ui:
         """Takes effect before it returns."""
         if self.condition is Condition.SILENT:
             self._hang_up()
+            for listener in self._listeners:
+                drop_none(listener)
         self.condition = condition
-        for filler in self._fillers:
-            filler.close()
-        self._fillers.clear()
         if condition is Condition.REFUSES:
-            self._stop_listening()
-            self._hang_up()
-        elif condition is Condition.SILENT:
-            self._listen()
-            self._fill_backlog()
-        else:
-            self._listen()
-            self._accept()
+            self.close()
+            return
+        self._listen()
+        if condition is Condition.SILENT:
+            for sock in (*self._listeners, *(connection.socket for connection in self.connections)):
+                drop_all(sock)
 
     def close(self) -> None:
-        self._stop_listening()
+        """Listens no more and hangs up."""
+        for task in self._accepting:
+            task.cancel()
+        for listener in self._listeners:
+            listener.close()
+        self._accepting.clear()
+        self._listeners.clear()
         self._hang_up()
 
     async def answer(self, path: bytes) -> bytes:
@@ -79,45 +85,22 @@ class Ui:
         return _response(b"200 OK", self._name)
 
     def _listen(self) -> None:
-        if self._listener is not None:
-            self._listener.listen(BACKLOG)
+        if self._listeners:
             return
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.setblocking(False)
-        self._listener.bind(self._address)
-        self._listener.listen(BACKLOG)
+        for address in self._addresses:
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            self._listeners.append(listener)
+            self._accepting.append(asyncio.create_task(self._accept(listener)))
 
-    def _stop_listening(self) -> None:
-        if self._accepting is not None:
-            self._accepting.cancel()
-            self._accepting = None
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    def _accept(self) -> None:
-        if self._accepting is None:
-            self._accepting = asyncio.create_task(self._accept_for_ever())
-
-    async def _accept_for_ever(self) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        while self._listener is not None:
-            taken, _ = await loop.sock_accept(self._listener)
+        while True:
+            taken, _ = await loop.sock_accept(listener)
             await loop.connect_accepted_socket(lambda: Connection(self), taken)
-
-    def _fill_backlog(self) -> None:
-        """Nobody accepts, and two connections of our own fill the queue: the kernel drops further first packets."""
-        if self._accepting is not None:
-            self._accepting.cancel()
-            self._accepting = None
-        assert self._listener is not None
-        self._listener.listen(0)
-        for _ in range(2):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(self._address)
-            self._fillers.append(filler)
 
     def _hang_up(self) -> None:
         for connection in tuple(self.connections):
@@ -139,6 +122,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ui.connections.discard(self)
+
+    @property
+    def socket(self) -> socket.socket:
+        """As the transport has it: for options only."""
+        return cast(socket.socket, self._transport.get_extra_info("socket"))
 
     def abort(self) -> None:
         self._transport.abort()
@@ -175,10 +163,10 @@ def _response(status: bytes, name: str) -> bytes:
     )  # fmt: skip
 
 
-async def serve(name: str, address: str, control: Path, service_s: float) -> None:
+async def serve(name: str, address: str, probe_port: int, control: Path, service_s: float) -> None:
     """Runs until SIGTERM."""
     host, _, port = address.rpartition(":")
-    ui = Ui(name, host, int(port), service_s)
+    ui = Ui(name, ((host, int(port)), (host, probe_port)), service_s)
     ui.become(Condition.WELL)
 
     async def obey(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,4 +187,4 @@ async def serve(name: str, address: str, control: Path, service_s: float) -> Non
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), float(sys.argv[5])))

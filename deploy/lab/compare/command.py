@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import math
+import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TypeVar
 
-from deploy.lab.compare import arrangements, experiment, history, picture
-from deploy.lab.compare.analysis import figures, summarize, summary_rows
+from deploy.lab.compare import arrangements, experiment, history, packets, picture, record
+from deploy.lab.compare.analysis import Flaw, figures, flaws, lateness, summarize, summary_rows
 from deploy.lab.compare.faults import FAULTS
+from deploy.lab.compare.findings import by_fault
 from deploy.lab.compare.history import History
-from deploy.lab.compare.page import page, show
+from deploy.lab.compare.page import page
 from deploy.lab.compare.plan import (
     ARRANGEMENTS,
+    BOUNDS,
     QUICK_AFTER_S,
     QUICK_CHECKS,
     QUICK_FAULT_S,
     QUICK_FAULTS,
     QUICK_LEAD_S,
     QUICK_PATIENCE_S,
+    QUICK_REPETITIONS,
     Checks,
     Plan,
+    contradictions,
+    numbers,
+    option,
 )
-from deploy.lab.compare.texts import Language, Words
+from deploy.lab.compare.record import Record, Setting
+from deploy.lab.compare.tables import markdown, show
+from deploy.lab.compare.texts import Words
 from deploy.lab.errors import LabError
 from deploy.lab.foreground import Interrupted, until_interrupted
 
@@ -43,13 +51,42 @@ A lab need not be up; nothing of one is touched."""
 
 EPILOG = """\
 examples:
-  onelite compare --quick                                   a meaningful page in less than three minutes
+  onelite compare --quick                                   a meaningful page in about two minutes and a half
   onelite compare --quick --language pt --out resultado
-  onelite compare --arrangements passive,active --faults kill,errors --repetitions 3
+  onelite compare --arrangements passive,active --faults kill,errors --repetitions 5
   onelite compare --faults drop --fail-timeout 5 --interval 0.5 --fails 1 --rate 100
+  onelite compare --from compare --language pt              the page of an earlier run again, in Portuguese
+  onelite compare --from compare --markdown                 its tables
 """
 
-OVERHEAD_S = 1.0
+HELP = {
+    "rate": "requests per second",
+    "repetitions": "of every run",
+    "lead_s": "before the fault begins",
+    "fault_s": "how long it lasts",
+    "after_s": "how long to go on after the cure",
+    "service_s": "what a healthy server takes for a page",
+    "stall_s": "a right answer that takes longer is a stall",
+    "patience_s": "a user gives up after that",
+    "posts": "share of requests that are POST, 0 to 1",
+    "kept": "share of requests over kept connections, 0 to 1",
+    "late_s": "a run whose load left later (99th percentile) is not trusted",
+    "again": "how often a run that is not to be trusted is made again",
+    "seed": "of the arrival times",
+    "max_fails": "passive: failures until a server is out",
+    "fail_timeout_s": "passive: how long they count, and how long it is out; whole seconds",
+    "interval_s": "active: between two probes of a server",
+    "fails": "active: failed probes until a server is out",
+    "passes": "active: good probes until it is back",
+    "probe_timeout_s": "active: patience with a probe",
+    "connect_timeout_s": "of the balancer with a server, to connect",
+    "read_timeout_s": "of the balancer with a server, between two reads",
+}
+"""By field of Plan or Checks."""
+
+FILES = ("report.html", "report.png", "requests.csv", "events.csv", "summary.csv", record.FILE)
+
+OVERHEAD_S = 0.8
 """What starting and stopping a balancer adds to a run."""
 
 
@@ -57,7 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command. Those without a value of their own depend on --quick."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--quick", action="store_true", help="few faults, short times, hasty checks")
+    parser.add_argument("--quick", action="store_true", help="few faults, short times, hasty checks, one repetition")
     parser.add_argument(
         "--arrangements", type=_names(ARRANGEMENTS), metavar="LIST", help=f"of {','.join(ARRANGEMENTS)} (default: all)"
     )
@@ -67,105 +104,174 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=f"of {','.join(FAULTS)} (default: all; with --quick {','.join(QUICK_FAULTS)})",
     )
-    parser.add_argument("--out", type=Path, default=Path("compare"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: compare, or the folder of --from")
+    parser.add_argument("--overwrite", action="store_true", help="replace the results that --out holds")
     parser.add_argument("--language", choices=["en", "pt"], default="en", help="of the page (default: %(default)s)")
-    load = parser.add_argument_group("load and times (seconds)")
-    load.add_argument("--rate", type=_positive, metavar="R", help="requests per second (default: 60)")
-    load.add_argument("--repetitions", type=_count, metavar="N", help="of every run (default: 1)")
-    load.add_argument("--fault-after", dest="lead_s", type=_positive, metavar="S", help="default: 4")
-    load.add_argument("--fault-lasts", dest="fault_s", type=_positive, metavar="S", help="default: 12")
-    load.add_argument("--then", dest="after_s", type=_positive, metavar="S", help="go on after the cure (default: 14)")
-    load.add_argument("--seed", type=int, metavar="N", help="of the arrival times (default: 1)")
-    checks = parser.add_argument_group("checks (seconds)")
-    for name, kind in (("max_fails", _count), ("fail_timeout_s", _count), ("fails", _count), ("passes", _count),
-                       ("interval_s", _positive), ("probe_timeout_s", _positive), ("connect_timeout_s", _positive),
-                       ("read_timeout_s", _positive)):  # fmt: skip
-        option = f"--{name.removesuffix('_s').replace('_', '-')}"
-        default = f"default: {getattr(Checks(), name):g}, with --quick {getattr(QUICK_CHECKS, name):g}"
-        checks.add_argument(option, dest=name, type=kind, metavar="S" if name.endswith("_s") else "N", help=default)
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="run nothing; make the report of an earlier run again"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown too")
+    usual, quick = Plan(arrangements=(), faults=()), _quick(())
+    _add_numbers(parser.add_argument_group("load and times (seconds)"), usual, quick)
+    _add_numbers(parser.add_argument_group("checks (seconds)"), usual.checks, quick.checks)
 
 
-def plan_of(arguments: argparse.Namespace) -> tuple[Plan, tuple[str, ...]]:
-    """The plan that the options mean, and the arrangements that cannot be run here. LabError if none can."""
-    wanted = arguments.arrangements or ARRANGEMENTS
-    here = tuple(name for name in wanted if arrangements.installed(name))
-    if not here:
-        raise LabError(f"none of {', '.join(wanted)} is installed; on Debian: apt-get install {' '.join(wanted)}")
-    plan = _quick(here) if arguments.quick else Plan(arrangements=here, faults=tuple(FAULTS))
-    plan = replace(_with(plan, arguments), arrangements=here)
-    return replace(plan, checks=_with(plan.checks, arguments)), tuple(name for name in wanted if name not in here)
+def _add_numbers(group: argparse._ArgumentGroup, usual: Plan | Checks, quick: Plan | Checks) -> None:
+    for name, value in numbers(usual).items():
+        hasty = numbers(quick)[name]
+        default = f"{value:g}" if value == hasty else f"{value:g}, with --quick {hasty:g}"
+        group.add_argument(
+            option(name),
+            dest=name,
+            type=_within(name, type(value)),
+            metavar="S" if name.endswith("_s") else "N",
+            help=f"{HELP[name]} (default: {default})",
+        )
 
 
 def compare(arguments: argparse.Namespace, say: Say) -> int:
     """Runs the experiment and writes its files; after a Ctrl-C, those of the runs that were done."""
+    words = Words(arguments.language)
+    if arguments.source is not None:
+        setting, seen = record.read(arguments.source)
+        if not seen:
+            raise LabError(f"{arguments.source}: no run of it was done")
+        out = arguments.out or arguments.source
+        _make(out)
+    else:
+        setting, out = _setting(arguments), arguments.out or Path("compare")
+        if not packets.Tap.allowed():
+            packets.enter_namespace()  # comes here again, in a network of its own
+        packets.raise_loopback()
+        _make_room(out, overwrite=arguments.overwrite)
+        seen = _experiment(setting, out, say)
+    _write(setting, seen, out, words, say)
+    if arguments.markdown:
+        say("\n" + markdown(by_fault(summarize(seen, setting.plan)), words))
+    return 0
+
+
+def plan_of(
+    arguments: argparse.Namespace, installed: Callable[[str], bool] = arrangements.installed
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan that the options mean, and the arrangements that cannot be run here. LabError if none can."""
+    wanted = arguments.arrangements or ARRANGEMENTS
+    here = tuple(name for name in wanted if installed(name))
+    if not here:
+        raise LabError(f"none of {', '.join(wanted)} is installed; on Debian: apt-get install {' '.join(wanted)}")
+    plan = _quick(here) if arguments.quick else Plan(arrangements=here, faults=tuple(FAULTS))
+    plan = replace(_with(plan, arguments), arrangements=here)
+    plan = replace(plan, checks=_with(plan.checks, arguments))
+    if wrong := contradictions(plan):
+        raise LabError("; ".join(wrong))
+    return plan, tuple(name for name in wanted if name not in here)
+
+
+def _setting(arguments: argparse.Namespace) -> Setting:
     plan, absent = plan_of(arguments)
-    out: Path = arguments.out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"--out {out}: {error.strerror}") from error
-    for name in absent:
+    impossible = ("drop",) if "drop" in plan.faults and not packets.can_drop() else ()
+    faults = tuple(fault for fault in plan.faults if fault not in impossible)
+    if not faults:
+        raise LabError("this system lets nobody but root drop packets, and no other fault was asked for")
+    programs = filter(None, map(arrangements.program, set(plan.arrangements) & set(arrangements.FOREIGN)))
+    plan = replace(plan, faults=faults)
+    return Setting(plan, absent, impossible, record.machine(), record.programs(sorted(programs)))
+
+
+def _experiment(setting: Setting, out: Path, say: Say) -> Sequence[History]:
+    for name in setting.absent:
         say(f"{name} is not installed, so it is left out; on Debian: apt-get install {name}")
+    if setting.impossible:
+        say("this system lets nobody but root drop packets, so that fault is left out")
+    if not packets.Tap.allowed():
+        say("packets cannot be seen here, so the report has only the balancers' own word for when a server was avoided")
     seen: list[History] = []
+    with _writing(out):
+        kept = Record(out, setting)
     try:
         with tempfile.TemporaryDirectory(prefix="onelite-compare-") as folder:
-            asyncio.run(until_interrupted(_run(plan, Path(folder), seen, say)))
+            asyncio.run(until_interrupted(_run(setting.plan, Path(folder), seen, kept, say)))
     except Interrupted:
         if not seen:
             raise
         say("interrupted; the report shows the runs that were done")
-    _write(plan, seen, absent, out, arguments.language, say)
-    return 0
+    return seen
 
 
-async def _run(plan: Plan, folder: Path, seen: list[History], say: Say) -> None:
+async def _run(plan: Plan, folder: Path, seen: list[History], kept: Record, say: Say) -> None:
     total = len(tuple(plan.runs()))
     began = time.monotonic()
     say(f"{total} runs of {plan.seconds:g} s: about {_clock(total * (plan.seconds + OVERHEAD_S))}")
-    say(f"{'':>9}  {'fault':<9} {'behind':<8} {'errors':>6} {'stalls':>6}  {'detected':>8} {'back':>8}   left")
+    say(
+        f"{'':>9}  {'fault':<9} {'behind':<8} {'errors':>6} {'stalls':>6}  {'avoided':>8} {'told':>8} {'back':>8} "
+        f"{'load late':>10}  left"
+    )
 
     def progress(number: int, one: History) -> None:
         seen.append(one)
+        kept.add(one)
         left_s = (time.monotonic() - began) / number * (total - number)
-        say(f"{number:>4}/{total:<4}  {_row(one)}  {_clock(left_s):>5}")
+        say(f"{number:>4}/{total:<4}  {_row(one)}  {_clock(left_s)}{_doubt(one, plan)}")
 
     await experiment.carry_out(plan, folder, progress)
 
 
 def _row(one: History) -> str:
-    words, numbers = Words("en"), figures(one)
-    detected, back = (show(name, getattr(numbers, name), words) for name in ("detect_s", "recover_s"))
+    words, values = Words("en"), figures(one)
+    times = " ".join(f"{show(name, getattr(values, name), words):>8}" for name in ("detect_s", "told_s", "recover_s"))
     return (
-        f"{one.run.fault:<9} {one.run.arrangement:<8} {numbers.errors:>6.0f} {numbers.stalls:>6.0f}  "
-        f"{detected:>8} {back:>8}"
+        f"{one.run.fault:<9} {one.run.arrangement:<8} {values.errors:>6.0f} {values.stalls:>6.0f}  {times} "
+        f"{1000 * lateness(one.requests):>7.0f} ms"
     )
 
 
-def _write(
-    plan: Plan, seen: Sequence[History], absent: Sequence[str], out: Path, language: Language, say: Say
-) -> None:
-    summaries = summarize(seen)
+def _doubt(one: History, plan: Plan) -> str:
+    words = Words("en")
+    reasons = [words[flaw.value] for flaw in Flaw if flaw in flaws(one, plan)]
+    return f"   not to be trusted: {', '.join(reasons)}" if reasons else ""
+
+
+def _write(setting: Setting, seen: Sequence[History], out: Path, words: Words, say: Say) -> None:
     report = out / "report.html"
-    report.write_text(page(plan, seen, summaries, absent, Words(language)))
-    history.write_requests(out / "requests.csv", seen)
-    history.write_events(out / "events.csv", seen)
-    heads = ("arrangement", "fault", "repetitions", "figure", "median", "low", "high")
-    history.write_rows(out / "summary.csv", heads, summary_rows(summaries))
+    with _writing(out):
+        report.write_text(page(setting, seen, words))
+        history.write_requests(out / "requests.csv", seen)
+        history.write_events(out / "events.csv", seen)
+        heads = ("arrangement", "fault", "repetitions", "figure", "median", "low", "high", "trusted")
+        history.write_rows(out / "summary.csv", heads, summary_rows(summarize(seen, setting.plan)))
     say(f"wrote {report}, and beside it requests.csv, events.csv, summary.csv")
     program = picture.browser()
     if program is None:
         say("no PNG: that takes Chromium; on Debian: apt-get install chromium")
-    elif picture.take(program, report, out / "report.png", _height(plan)):
+    elif picture.take(program, report, out / "report.png"):
         say(f"wrote {out / 'report.png'}")
     else:
         say(f"no PNG: {program} did not make one")
 
 
-def _height(plan: Plan) -> int:
-    """Pixels that the page needs in a window of picture.WIDTH, by what it shows."""
-    timelines = len(plan.faults) * (60 + 195 * math.ceil((len(plan.arrangements) + 1) / 2))
-    rows = len(plan.faults) * (64 + 28 + 38 * len(plan.arrangements))
-    return 1750 + timelines + rows
+def _make_room(out: Path, *, overwrite: bool) -> None:
+    """The folder, without results of an earlier run. LabError if there are some and they are to be kept."""
+    _make(out)
+    old = [out / name for name in FILES if (out / name).exists()]
+    if old and not overwrite:
+        raise LabError(f"{out} holds the results of an earlier run; name another folder with --out, or add --overwrite")
+    with _writing(out):
+        for path in old:
+            path.unlink()
+
+
+def _make(out: Path) -> None:
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Says what cannot be written, and where to, in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise LabError(f"--out {out}: {error.strerror}") from error
 
 
 def _quick(here: tuple[str, ...]) -> Plan:
@@ -173,6 +279,7 @@ def _quick(here: tuple[str, ...]) -> Plan:
         arrangements=here,
         faults=QUICK_FAULTS,
         checks=QUICK_CHECKS,
+        repetitions=QUICK_REPETITIONS,
         lead_s=QUICK_LEAD_S,
         fault_s=QUICK_FAULT_S,
         after_s=QUICK_AFTER_S,
@@ -197,18 +304,19 @@ def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     return parse
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 100_000:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return value
+def _within(name: str, kind: type[int] | type[float]) -> Callable[[str], float]:
+    bounds, what = BOUNDS[name], "a whole number" if kind is int else "a number"
 
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not bounds.low <= value <= bounds.high:
+            raise argparse.ArgumentTypeError(f"expected {what} from {bounds.low:g} to {bounds.high:g}, got {text}")
+        return value
 
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value < 100_000:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text}")
-    return value
+    return parse
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The three web UIs of an experiment: starts them, breaks them, heals them, and counts the probes they got."""
+"""The three web UIs of an experiment: starts them, breaks them, heals them, and counts what they got and what it cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.lab import processes
 from deploy.lab.compare.faults import Condition
+from deploy.lab.compare.packets import NETWORK
 from deploy.lab.compare.plan import SERVERS
 from deploy.lab.errors import LabError
 from deploy.lab.processes import ProcessId
@@ -19,11 +20,11 @@ READY_WITHIN_S = 20.0
 POLL_S = 0.02
 
 
-def free_address() -> Address:
-    """A port of 127.0.0.1 that nobody uses just now."""
+def free_port() -> int:
+    """A port that nobody uses just now on any of our addresses."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Address("127.0.0.1", probe.getsockname()[1])
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 async def end(process: ProcessId, signum: signal.Signals) -> None:
@@ -38,20 +39,22 @@ async def end(process: ProcessId, signum: signal.Signals) -> None:
 class Server:
     """One web UI and its process."""
 
-    def __init__(self, name: str, folder: Path, service_s: float) -> None:
+    def __init__(self, name: str, address: Address, probe_port: int, folder: Path, service_s: float) -> None:
         self.name = name
-        self.address = free_address()
+        self.address = address
+        self.probe_port = probe_port
         self._control = folder / f"{name}.sock"
         self._log = folder / f"{name}.log"
         self._service_s = service_s
         self._process: ProcessId | None = None
         self._probes_before = 0
+        self._cpu_before_s = 0.0
 
     async def become(self, condition: Condition) -> None:
         """Returns when it is so. A killed or stopped one comes back as a new process."""
         match condition:
             case Condition.KILLED | Condition.STOPPED:
-                await self._note_probes()
+                await self._note()
                 await self.end(signal.SIGKILL if condition is Condition.KILLED else signal.SIGTERM)
             case Condition.PAUSED:
                 assert self._process is not None
@@ -69,15 +72,19 @@ class Server:
         """Health checks that it received so far, over all its lives."""
         return self._probes_before + int(await self._tell("probes"))
 
-    async def _note_probes(self) -> None:
+    def cpu_s(self) -> float:
+        """Processor seconds that it used so far, over all its lives."""
+        return self._cpu_before_s + (processes.cpu_s(self._process) if self._process is not None else 0.0)
+
+    async def _note(self) -> None:
         if self._process is not None:
-            self._probes_before = await self.probes()
+            self._probes_before, self._cpu_before_s = await self.probes(), self.cpu_s()
 
     async def _run(self) -> None:
         if self._process is not None:
             processes.send(self._process, signal.SIGCONT)
             return
-        words = (self.name, str(self.address), str(self._control), str(self._service_s))
+        words = (self.name, str(self.address), str(self.probe_port), str(self._control), str(self._service_s))
         self._control.unlink(missing_ok=True)
         self._process = processes.spawn((sys.executable, "-m", "deploy.lab.compare.backend", *words), self._log)
         try:
@@ -109,7 +116,20 @@ class Crew:
     """All three. `async with` starts them and leaves nothing running."""
 
     def __init__(self, folder: Path, service_s: float) -> None:
-        self.servers = {name: Server(name, folder, service_s) for name in SERVERS}
+        port, self.probe_port = free_port(), free_port()
+        self.servers = {
+            name: Server(name, Address(f"{NETWORK}.{place}", port), self.probe_port, folder, service_s)
+            for place, name in enumerate(SERVERS, start=1)
+        }
+
+    @property
+    def doors(self) -> dict[tuple[str, int], tuple[str, bool]]:
+        """By host and port: whose it is, and whether it is for probes."""
+        return {
+            (server.address.host, port): (server.name, port == server.probe_port)
+            for server in self.servers.values()
+            for port in (server.address.port, server.probe_port)
+        }
 
     async def __aenter__(self) -> Crew:
         try:
@@ -133,6 +153,9 @@ class Crew:
 
     async def probes(self) -> int:
         return sum([await server.probes() for server in self.servers.values()])
+
+    def cpu_s(self) -> float:
+        return sum(server.cpu_s() for server in self.servers.values())
 
     async def _end(self) -> None:
         for server in self.servers.values():

@@ -25,7 +25,7 @@ class Condition(Enum):
     REFUSES = "refuses"
     """It runs, but does not listen any more and hangs up."""
     SILENT = "silent"
-    """As if packets were dropped: no answer, not even to the first packet of a connection."""
+    """Its kernel drops every packet to it, first ones of connections too: as a pulled cable, or a firewall that drops."""
     SLOW = "slow"
     """Right answers, but later than people bear; the health page too."""
     ERRORS = "errors"

@@ -1,21 +1,31 @@
-"""What the figures say, in sentences. Pure."""
+"""What the figures say, in sentences, and no more than they carry: differences that chance may make are called so. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from deploy.lab.compare.analysis import NEVER, Summary
+from deploy.lab.compare.plan import Plan
 from deploy.lab.compare.texts import Words
 
 FED = 0.45
 """A share of the answers from which on a broken one of three servers is said to be fed."""
 
-SAME = 2.0
-"""Arrangements whose users were harmed no more often than this apart (requests per run) count as equal."""
+SIGMAS = 3.0
+"""Counts of users must differ by this many standard deviations of counts that chance makes (Poisson)."""
 
-ALIKE = 0.1
-"""So do those that are no further apart than this share of the whole range."""
+RESOLVED_S = 0.1
+"""Times that differ by less are the same, however often they were measured."""
+
+CLOCK_S = 1.0
+"""Passive checks count whole seconds of the clock; when in a second a fault falls is chance."""
+
+ENOUGH = 3
+"""From so many repetitions on, ranges that do not overlap tell times apart; before, chance may have made them."""
+
+Apart = Callable[[Summary, Summary], bool]
 
 
 def by_fault(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
@@ -26,51 +36,128 @@ def by_fault(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
     return groups
 
 
-def findings(groups: Mapping[str, Sequence[Summary]], words: Words) -> list[str]:
+def findings(groups: Mapping[str, Sequence[Summary]], plan: Plan, words: Words) -> list[str]:
     """HTML sentences, one list item per fault."""
-    return [" ".join(_of_fault(fault, summaries, words)) for fault, summaries in groups.items()]
+    return [" ".join(_of_fault(fault, summaries, plan, words)) for fault, summaries in groups.items()]
 
 
-def _of_fault(fault: str, summaries: Sequence[Summary], words: Words) -> list[str]:
-    sentences = [_harm(fault, summaries, words)]
-    if fault != "overload":
-        unseen = [summary for summary in summaries if summary["detect_s"].median == NEVER]
-        if unseen:
-            sentences.append(words.say("unseen", who=_names(unseen, words, begin=True)))
-    fed = [summary for summary in summaries if summary["shared_out"].median > FED]
+def harm_differs(one: Summary, other: Summary) -> bool:
+    """Whether chance is a poor explanation of how many more users were harmed: ranges apart, and by 3 sigma together."""
+    low, high = sorted((one["harmed"], other["harmed"]), key=lambda spread: spread.median)
+    if high.low <= low.high:
+        return False
+    fewer, more = one.repetitions * low.median, other.repetitions * high.median
+    return more - fewer > SIGMAS * math.sqrt(more + fewer)
+
+
+def times_differ(figure: str, chance_s: float) -> Apart:
+    """Whether two arrangements differ in a time. With few repetitions it must be by more than `chance_s`."""
+
+    def apart(one: Summary, other: Summary) -> bool:
+        low, high = sorted((one[figure], other[figure]), key=lambda spread: spread.median)
+        if low.high == NEVER or high.low == NEVER:
+            return low.high != NEVER and high.low == NEVER
+        needed = RESOLVED_S if min(one.repetitions, other.repetitions) >= ENOUGH else chance_s
+        return high.low - low.high > needed
+
+    return apart
+
+
+def ends(summaries: Sequence[Summary], figure: str, apart: Apart) -> tuple[list[Summary], list[Summary]]:
+    """Those with the least and those with the most; both empty if no two are told apart.
+
+    Beside the very least stand those that cannot be told from it but can be told from the very most, and so on.
+    """
+    ordered = sorted(summaries, key=lambda summary: summary[figure].median)
+    if not ordered or not apart(ordered[0], ordered[-1]):
+        return [], []
+    least = [each for each in ordered if not apart(each, ordered[0]) and apart(each, ordered[-1])]
+    most = [each for each in ordered if not apart(each, ordered[-1]) and apart(each, ordered[0])]
+    return least, most
+
+
+def _of_fault(fault: str, summaries: Sequence[Summary], plan: Plan, words: Words) -> list[str]:
+    good = [summary for summary in summaries if not summary.flaws]
+    doubtful = [summary for summary in summaries if summary.flaws]
+    name = escape(words.fault(fault))
+    sentences = [_harm(name, good, words) if good else words.say("nothing_sure", fault=name)]
+    if good and fault != "overload":
+        sentences += _detection(good, plan, words) + _recovery(good, plan, words)
+    fed = [summary for summary in good if summary["shared_out"].median > FED]
     if fed and fault == "errors":
         share = max(summary["shared_out"].median for summary in fed)
         sentences.append(words.say("fed", share=f"{100 * share:.0f} %", who=_names(fed, words)))
-    hasty = [summary for summary in summaries if summary["false_ejections"].median > 0]
+    hasty = [summary for summary in good if summary["false_ejections"].median > 0]
     if hasty:
-        sentences.append(words.say("falsely", who=_names(hasty, words, begin=True)))
+        sentences.append(words.say("falsely", who=_names(hasty, words)))
+    if doubtful and good:
+        sentences.append(words.say("not_counted", who=_names(doubtful, words)))
     return sentences
 
 
-def _harm(fault: str, summaries: Sequence[Summary], words: Words) -> str:
-    low = min(summary.harmed for summary in summaries)
-    high = max(summary.harmed for summary in summaries)
-    name = escape(words.fault(fault))
-    if high - low <= SAME:
-        return words.say("equal", fault=name, low=_range(low, high))
-    apart = max(SAME, ALIKE * (high - low))
-    best = [summary for summary in summaries if summary.harmed <= low + apart]
-    worst = [summary for summary in summaries if summary.harmed >= high - apart]
+def _harm(name: str, summaries: Sequence[Summary], words: Words) -> str:
+    best, worst = ends(summaries, "harmed", harm_differs)
+    if not best:
+        return words.say("equal", fault=name, range=_counts(summaries))
     return words.say(
         "best",
         fault=name,
         best=_names(best, words),
         worst=_names(worst, words),
-        low=_range(low, max(summary.harmed for summary in best)),
-        high=_range(min(summary.harmed for summary in worst), high),
+        low=_counts(best),
+        high=_counts(worst),
     )
 
 
-def _range(low: float, high: float) -> str:
-    return f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f}–{high:.0f}"
+def _detection(summaries: Sequence[Summary], plan: Plan, words: Words) -> list[str]:
+    seen = [summary for summary in summaries if not math.isnan(summary["detect_s"].median)]
+    figure, unseen_key = ("detect_s", "unseen") if seen else ("told_s", "untold")
+    unseen = [summary for summary in summaries if summary[figure].median == NEVER]
+    rest = [summary for summary in summaries if summary[figure].median != NEVER]
+    sentences = [words.say(unseen_key, who=_names(unseen, words))] if unseen else []
+    first, last = ends(rest, figure, times_differ(figure, plan.checks.interval_s))
+    if first:
+        sentences.append(
+            words.say(
+                "sooner" if seen else "told_sooner",
+                first=_names(first, words),
+                last=_names(last, words),
+                low=_times(first, figure, words),
+                high=_times(last, figure, words),
+            )
+        )
+    unaware = [each for each in rest if seen and each["detect_s"].high + 2 * RESOLVED_S < each["told_s"].low < NEVER]
+    if unaware and len(unaware) == len(rest):
+        sentences.append(
+            words.say("unaware", low=_times(rest, "detect_s", words), high=_times(rest, "told_s", words))
+        )
+    return sentences
 
 
-def _names(summaries: Sequence[Summary], words: Words, *, begin: bool = False) -> str:
-    """The arrangements; at the beginning of a sentence the first is written large."""
-    first, *others = (summary.arrangement for summary in summaries)
-    return escape(", ".join([words.title(first) if begin else words[first], *(words[name] for name in others)]))
+def _recovery(summaries: Sequence[Summary], plan: Plan, words: Words) -> list[str]:
+    first, last = ends(summaries, "recover_s", times_differ("recover_s", CLOCK_S + plan.checks.interval_s))
+    if not first:
+        return []
+    low, high = _times(first, "recover_s", words), _times(last, "recover_s", words)
+    return [words.say("back_sooner", first=_names(first, words), last=_names(last, words), low=low, high=high)]
+
+
+def _counts(summaries: Sequence[Summary]) -> str:
+    return _range([summary["harmed"].median for summary in summaries], "{:.0f}".format)
+
+
+def _times(summaries: Sequence[Summary], figure: str, words: Words) -> str:
+    medians = [summary[figure].median for summary in summaries]
+    if NEVER in medians:
+        return words["never"]
+    return f"{_range(medians, lambda value: words.number(value, 1))} s"
+
+
+def _range(values: Sequence[float], written: Callable[[float], str]) -> str:
+    low, high = written(min(values)), written(max(values))
+    return low if low == high else f"{low}–{high}"
+
+
+def _names(summaries: Sequence[Summary], words: Words) -> str:
+    return escape(words.list_of([words[summary.arrangement] for summary in summaries]))
+

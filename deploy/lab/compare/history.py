@@ -1,4 +1,4 @@
-"""What was seen in one run. Analysis works on this alone, so it can be done again later."""
+"""What was seen in one run. Analysis works on this alone, so it can be done again later from what a run left on disk."""
 
 from __future__ import annotations
 
@@ -44,8 +44,17 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """The balancer tried to reach a server, whatever became of it, for a user or with a probe of its own."""
+
+    at_s: float
+    server: str
+    probe: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Eviction:
-    """The balancer keeps traffic away from a server (`out`), or takes it back, from `at_s` on."""
+    """By its own account the balancer keeps traffic away from a server (`out`), or takes it back, from `at_s` on."""
 
     at_s: float
     server: str
@@ -53,8 +62,20 @@ class Eviction:
 
 
 @dataclass(frozen=True, slots=True)
+class Costs:
+    """Processor seconds of one run: the balancer, and the three servers together."""
+
+    balancer_s: float
+    servers_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """One run. `changes` carry times from the start of the run: of a fault its beginning, of a cure its end."""
+    """One run. `changes` carry times from the start of the run: of a fault its beginning, of a cure its end.
+
+    `attempts` is None where packets could not be seen, and `blind` if some of them were missed; `probes` are those that
+    servers received. `died` says that the balancer ended by itself. `tries` counts how often the run had to be made.
+    """
 
     run: Run
     seconds: float
@@ -62,6 +83,11 @@ class History:
     evictions: tuple[Eviction, ...]
     changes: tuple[Change, ...]
     probes: int
+    attempts: tuple[Attempt, ...] | None = None
+    costs: Costs = Costs(0.0, 0.0)
+    died: bool = False
+    blind: bool = False
+    tries: int = 1
 
 
 BLINK_S = 0.3
@@ -98,13 +124,14 @@ def write_requests(path: Path, histories: Iterable[History]) -> None:
 
 
 def write_events(path: Path, histories: Iterable[History]) -> None:
-    """Every change of a server's condition and every step of a balancer, one row each."""
+    """Every change of a server's condition, every step of a balancer and every try to reach a server, one row each."""
     rows = (
         (h.run.arrangement, h.run.fault, h.run.repetition, f"{at:.3f}", server, what)
         for h in histories
         for at, server, what in sorted(
             [(c.at_s, c.server, c.condition.value) for c in h.changes]
             + [(e.at_s, e.server, "taken out" if e.out else "taken back") for e in h.evictions]
+            + [(a.at_s, a.server, "probed" if a.probe else "tried for a user") for a in h.attempts or ()]
         )
     )
     write_rows(path, ["arrangement", "fault", "repetition", "at_s", "server", "event"], rows)

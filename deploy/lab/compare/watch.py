@@ -1,119 +1,111 @@
-"""Looks at a balancer several times a second: which servers does it keep traffic away from?
+"""Reads each balancer's log while it runs: which servers does it say it keeps traffic away from?
 
-Ours says so on its status address and HAProxy on its socket. nginx has no such page: its log says when it disables a
-server, and it then keeps away from it until `fail_timeout` whole seconds of its clock have passed.
+This is the balancer's own account, got from all in the same way and at no cost to them. Active checks say when a server is
+down and when it is up again. Passive ones (ours and nginx alike) say only that they disabled it; they then keep away from
+it until `fail_timeout` whole seconds of the clock have passed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
+import re
 import time
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 
-import msgspec
-
 from deploy.lab.compare.history import Eviction
-from deploy.lab.readiness import http_get
 from services.common.settings import Address
 
-LOOK_EVERY_S = 0.05
-LOOK_WITHIN_S = 1.0
-IN_SERVICE = ("up", "draining", "checking")
+LOOK_EVERY_S = 0.025
+
+DISABLED = re.compile(r"upstream temporarily disabled .*peer=(\S+)")
+CHECKED = re.compile(r"health changed .*peer=(\S+) verdict=(healthy|unhealthy)")
+NGINX_DISABLED = re.compile(r'server temporarily disabled .*upstream: "http://([^/"]+)/')
+HAPROXY_CHECKED = re.compile(r"Server ui/(\S+) is (UP|DOWN)")
 
 
-class _Peer(msgspec.Struct, frozen=True):
-    address: str
-    state: str
+class Verdict(Enum):
+    """What a balancer says of a server."""
+
+    DISABLED = "disabled"
+    """By passive checks, for `fail_timeout`."""
+    DOWN = "down"
+    UP = "up"
 
 
-class _Group(msgspec.Struct, frozen=True):
-    peers: list[_Peer]
+Said = tuple[str, Verdict]
+"""Name or address of a server, and the verdict."""
 
 
-class _Status(msgspec.Struct, frozen=True):
-    upstreams: dict[str, _Group]
+def balancer_said(line: str) -> Said | None:
+    """A line of balancer-lite's log."""
+    if found := DISABLED.search(line):
+        return found[1], Verdict.DISABLED
+    found = CHECKED.search(line)
+    return (found[1], Verdict.UP if found[2] == "healthy" else Verdict.DOWN) if found else None
 
 
-class BalancerEye:
-    """Reads /api/status of balancer-lite."""
-
-    def __init__(self, status: Address, servers: Mapping[str, Address]) -> None:
-        self._status = status
-        self._names = {str(address): name for name, address in servers.items()}
-
-    async def look(self) -> set[str]:
-        """The servers that are out."""
-        return balancer_out((await http_get(self._status, "/api/status"))[1], self._names)
+def nginx_said(line: str) -> Said | None:
+    """A line of nginx's error log."""
+    found = NGINX_DISABLED.search(line)
+    return (found[1], Verdict.DISABLED) if found else None
 
 
-class HaproxyEye:
-    """Asks `show stat` on HAProxy's socket."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-
-    async def look(self) -> set[str]:
-        reader, writer = await asyncio.open_unix_connection(str(self._socket))
-        try:
-            writer.write(b"show stat\n")
-            return haproxy_out((await reader.read()).decode())
-        finally:
-            writer.close()
+def haproxy_said(line: str) -> Said | None:
+    """A line of what HAProxy says on its standard error."""
+    found = HAPROXY_CHECKED.search(line)
+    return (found[1], Verdict[found[2]]) if found else None
 
 
-class NginxEye:
-    """Follows nginx's error log."""
+READERS: Mapping[str, Callable[[str], Said | None]] = {"nginx": nginx_said, "haproxy": haproxy_said}
+"""By arrangement; all others are balancer-lite's."""
 
-    def __init__(self, log: Path, servers: Mapping[str, Address], fail_timeout_s: float) -> None:
-        self._log = log
-        self._servers = servers
+
+class Account:
+    """Which servers are out, from verdicts and the time."""
+
+    def __init__(self, fail_timeout_s: float) -> None:
         self._fail_timeout_s = fail_timeout_s
-        self._read = 0
-        self._until: dict[str, float] = {}
+        self._down: set[str] = set()
+        self._until_s: dict[str, float] = {}
 
-    async def look(self) -> set[str]:
-        now = time.time()  # the clock nginx counts whole seconds of
+    def take(self, server: str, verdict: Verdict, now_s: float) -> None:
+        """`now_s` is the time of day, whose whole seconds passive checks count."""
+        match verdict:
+            case Verdict.DISABLED:
+                self._until_s[server] = int(now_s) + self._fail_timeout_s + 1
+            case Verdict.DOWN:
+                self._down.add(server)
+            case Verdict.UP:
+                self._down.discard(server)
+
+    def out(self, now_s: float) -> set[str]:
+        return self._down | {server for server, until_s in self._until_s.items() if until_s > now_s}
+
+
+class Eye:
+    """Follows the log of one balancer."""
+
+    def __init__(self, arrangement: str, log: Path, servers: Mapping[str, Address], fail_timeout_s: float) -> None:
+        self._said = READERS.get(arrangement, balancer_said)
+        self._log = log
+        self._names = {name: name for name in servers} | {str(address): name for name, address in servers.items()}
+        self._account = Account(fail_timeout_s)
+        self._read = 0
+
+    def look(self) -> set[str]:
+        """The servers that are out now."""
+        now_s = time.time()
         with self._log.open("rb") as file:
             file.seek(self._read)
             # A line that is still being written is read the next time.
             complete = file.read().rpartition(b"\n")[0]
         self._read += len(complete) + 1 if complete else 0
-        for name in nginx_disabled(complete.decode(errors="replace"), self._servers):
-            self._until[name] = int(now) + self._fail_timeout_s + 1
-        return {name for name, until in self._until.items() if until > now}
-
-
-Eye = BalancerEye | HaproxyEye | NginxEye
-
-
-def balancer_out(answer: bytes, names: Mapping[str, str]) -> set[str]:
-    """The names of the servers that balancer-lite's status has as unavailable or unhealthy."""
-    groups = msgspec.json.decode(answer, type=_Status).upstreams.values()
-    return {names[peer.address] for group in groups for peer in group.peers if peer.state not in IN_SERVICE}
-
-
-def haproxy_out(answer: str) -> set[str]:
-    """The servers that HAProxy's statistics (CSV) have as down. "UP 1/2" is one that is still in."""
-    rows = csv.DictReader(io.StringIO(answer.removeprefix("# ")))
-    return {
-        row["svname"]
-        for row in rows
-        if row["svname"] not in ("FRONTEND", "BACKEND") and row["status"].startswith("DOWN")
-    }
-
-
-def nginx_disabled(log: str, servers: Mapping[str, Address]) -> list[str]:
-    """The servers that lines of nginx's error log say were disabled."""
-    return [
-        name
-        for line in log.splitlines()
-        if "temporarily disabled" in line
-        for name, address in servers.items()
-        if f"//{address}/" in line
-    ]
+        for line in complete.decode(errors="replace").splitlines():
+            if said := self._said(line):
+                self._account.take(self._names[said[0]], said[1], now_s)
+        return self._account.out(now_s)
 
 
 def steps(before: set[str], now: set[str], at_s: float) -> list[Eviction]:
@@ -127,13 +119,9 @@ async def watch(eye: Eye, clock: Callable[[], float]) -> list[Eviction]:
     out: set[str] = set()
     try:
         while True:
-            try:
-                async with asyncio.timeout(LOOK_WITHIN_S):
-                    now = await eye.look()
-                seen += steps(out, now, clock())
-                out = now
-            except (OSError, EOFError, TimeoutError, msgspec.DecodeError):
-                pass  # a balancer too busy to say; the next look tells
+            now = eye.look()
+            seen += steps(out, now, clock())
+            out = now
             await asyncio.sleep(LOOK_EVERY_S)
     except asyncio.CancelledError:
         return seen

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from deploy.lab.compare.faults import Change, Condition
-from deploy.lab.compare.history import Eviction, History, Outcome, Request
-from deploy.lab.compare.plan import Run
+from deploy.lab.compare.history import Attempt, Eviction, History, Outcome, Request
+from deploy.lab.compare.plan import Plan, Run
+
+PLAN = Plan(arrangements=("passive",), faults=("kill",), lead_s=2.0, fault_s=4.0, after_s=4.0)
 
 
 def request(
@@ -22,8 +24,15 @@ def history(
     fault: str = "kill",
     repetition: int = 1,
     probes: int = 0,
+    attempts: tuple[Attempt, ...] | None = None,
+    died: bool = False,
 ) -> History:
-    return History(Run(arrangement, fault, repetition), 10.0, requests, evictions, changes, probes)
+    run = Run(arrangement, fault, repetition)
+    return History(run, 10.0, requests, evictions, changes, probes, attempts, died=died)
+
+
+def tried(*times_s: float, server: str = "ui1", probe: bool = False) -> tuple[Attempt, ...]:
+    return tuple(Attempt(at_s, server, probe) for at_s in times_s)
 
 
 def broken_from_2_to_6(condition: Condition = Condition.KILLED, server: str = "ui1") -> tuple[Change, Change]:

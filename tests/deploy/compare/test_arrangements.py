@@ -11,6 +11,7 @@ import pytest
 from deploy.lab.compare.arrangements import Place, arrange, balancer, haproxy, installed, nginx
 from deploy.lab.compare.plan import Checks
 from services.balancer.config import read_plan
+from services.balancer.settings import HealthCheck
 from services.common.settings import Address
 from tests.support.programs import real_part
 
@@ -20,7 +21,7 @@ CHECKS = Checks(max_fails=4, fail_timeout_s=7, interval_s=0.5, fails=3, passes=2
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    return Place(Address("127.0.0.1", 18080), Address("127.0.0.1", 18081), tmp_path)
+    return Place(Address("127.0.0.1", 18080), 18081, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "max_fails", "checked"), [("passive", 4, False), ("active", 0, True), ("both", 4, True)])
@@ -31,7 +32,10 @@ def test_our_balancer_gets_the_checks_of_its_arrangement(name: str, max_fails: i
 
     assert [server.address for server in upstream.servers] == [str(address) for address in SERVERS.values()]
     assert {(server.max_fails, server.fail_timeout_s) for server in upstream.servers} == {(max_fails, 7)}
-    assert (upstream.health_check is not None) is checked
+    check = upstream.health_check
+    assert isinstance(check, HealthCheck) is checked
+    if isinstance(check, HealthCheck):
+        assert (check.interval_s, check.fails, check.passes, check.timeout_s, check.port) == (0.5, 3, 2, 0.25, 18081)
 
 
 def test_nginx_is_told_the_same_knobs(place: Place) -> None:
@@ -44,7 +48,7 @@ def test_nginx_is_told_the_same_knobs(place: Place) -> None:
 def test_haproxy_is_told_the_same_knobs(place: Place) -> None:
     text = haproxy(CHECKS, SERVERS, place)
 
-    assert "server ui3 127.0.0.1:9003 check inter 500 fall 3 rise 2" in text
+    assert "server ui3 127.0.0.1:9003 check port 18081 inter 500 fall 3 rise 2" in text
     assert "timeout check 250" in text and "option httpchk GET /healthz" in text
 
 

@@ -70,3 +70,12 @@ async def test_a_server_counts_its_probes_over_all_its_lives(server: Server) -> 
     await http_get(server.address, "/healthz")
 
     assert await server.probes() == 3
+
+
+async def test_a_server_counts_its_processor_time_over_all_its_lives(server: Server) -> None:
+    first = server.cpu_s()
+    await server.become(Condition.KILLED)
+    dead = server.cpu_s()
+    await server.become(Condition.WELL)
+
+    assert 0 < first <= dead < server.cpu_s()

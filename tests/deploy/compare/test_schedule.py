@@ -23,3 +23,11 @@ def test_the_wished_share_of_requests_changes_something() -> None:
 
     assert sum(arrival.method == "POST" for arrival in due) / len(due) == pytest.approx(0.2, abs=0.03)
     assert all(arrival.method == "GET" for arrival in arrivals(1, 100, 5))
+
+
+def test_the_wished_share_of_requests_goes_over_kept_connections_whatever_the_method() -> None:
+    due = arrivals(1, 100, 60, posts=0.2, kept=0.8)
+    posts = [arrival for arrival in due if arrival.method == "POST"]
+
+    assert sum(arrival.kept for arrival in due) / len(due) == pytest.approx(0.8, abs=0.03)
+    assert sum(arrival.kept for arrival in posts) / len(posts) == pytest.approx(0.8, abs=0.06)
