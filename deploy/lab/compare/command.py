@@ -139,10 +139,10 @@ def compare(arguments: argparse.Namespace, say: Say) -> int:
         out = arguments.out or arguments.source
         _make(out)
     else:
-        setting, out = _setting(arguments), arguments.out or Path("compare")
         if not packets.Tap.allowed():
             packets.enter_namespace()  # comes here again, in a network of its own
         packets.raise_loopback()
+        setting, out = _setting(arguments), arguments.out or Path("compare")
         _make_room(out, overwrite=arguments.overwrite)
         seen = _experiment(setting, out, say)
     _write(setting, seen, out, words, say)
