@@ -253,8 +253,11 @@ class Node:
         replica.answer(pending.client, encode_answer(outcome.answer), replica.store.applied_index)
 
     def _may_hold(self, pending: Pending, now_ms: int) -> bool:
-        """Worth waiting only while a majority is in reach: without one no leader will come."""
+        """Worth waiting only while a majority is in reach, without which no leader will come, and while this server can
+        hear of one: there are others that can if its own database has failed."""
         if now_ms >= pending.deadline_ms or self._stopping_ms is not None:
+            return False
+        if self.failed and not self._replica.settings.solo:
             return False
         return self._majority_in_reach() and self._room_to_hold()
 
@@ -269,6 +272,8 @@ class Node:
         return reached > len(voters) // 2
 
     def _no_leader(self) -> str:
+        if self.failed:
+            return "Cannot process request, the database of this server has failed"
         if self._replica.raft.role is Role.LEADER:
             return "Cannot process request, oned cluster is replicating log"
         if not self._majority_in_reach():

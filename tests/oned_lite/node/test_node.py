@@ -50,6 +50,20 @@ def test_without_a_majority_writes_are_refused_at_once_and_reads_go_on() -> None
     assert cluster.call(survivor, "one.template.info", 0)[0] is True
 
 
+def test_a_server_whose_database_failed_sends_writers_elsewhere_at_once() -> None:
+    cluster = Cluster(3)
+    sick = (cluster.elect() + 1) % 3
+    node = cluster.nodes[sick]
+    assert node is not None
+    node.persist_failed(cluster.moment())
+    refused = cluster.call(sick, "one.template.allocate", "NAME = t", within_ms=20)
+    assert refused[:2] == [
+        False,
+        "[one.template.allocate] Cannot process request, the database of this server has failed",
+    ]
+    assert cluster.call(cluster.elect(), "one.template.allocate", "NAME = t")[0] is True
+
+
 def test_writers_waiting_for_a_lost_majority_learn_that_their_outcome_is_unknown() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()
