@@ -168,6 +168,11 @@ class Engine:
     def term(self) -> int:
         return self._the_node.status().term
 
+    @property
+    def time_s(self) -> int:
+        """Of the wall clock that requests see, in seconds since 1970."""
+        return self._clock.moment().epoch_s
+
     def status(self) -> NodeStatus | None:
         """None before the database is read."""
         return None if self._node is None else self._node.status()

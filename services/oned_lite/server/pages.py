@@ -43,6 +43,7 @@ def _health(engine: Engine) -> HttpAnswer:
         "voters": status.voters,
         "learners": status.learners,
         "database": engine.storage_problem or "ok",
+        "time": engine.time_s,
     }
     return _json(HTTPStatus.OK if status.serving else HTTPStatus.SERVICE_UNAVAILABLE, report)
 
