@@ -53,6 +53,11 @@ def spawn(argv: tuple[str, ...], log: Path) -> ProcessId:
     return ProcessId(pid, _look(pid)[0])
 
 
+def this() -> ProcessId:
+    """The process that asks."""
+    return ProcessId(os.getpid(), _look(os.getpid())[0])
+
+
 def condition(process: ProcessId) -> Condition:
     born, state = _look(process.pid)
     if born != process.born or (state in ("Z", "X", "") and _has_let_go(process.pid)):

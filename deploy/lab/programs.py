@@ -13,6 +13,14 @@ DEBIAN_PACKAGES = {
     "mariadbd": "mariadb-server",
     "mariadb-install-db": "mariadb-server",
     "memcached": "memcached",
+    "env": "coreutils",
+    "fsfreeze": "util-linux",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "mount": "mount",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "umount": "mount",
 }
 
 

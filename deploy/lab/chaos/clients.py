@@ -1,4 +1,4 @@
-"""Clients that write and read templates through every server, and remember what they were told."""
+"""Clients that write and read templates, each through a server of its own, and remember what they were told."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ class Group:
     async def _call(
         self, client: int, kind: Kind, oid: int | None, name: str, value: str, method: str, *arguments: str | int
     ) -> tuple[Operation, Value]:
-        server = self._rng.randrange(len(self._servers))
+        server = client % len(
+            self._servers
+        )  # one stays with its server, so that a server that hangs stops its own only
         start_us = self._history.clock.now_us()
         outcome, answer, error = await _outcome(self._servers[server], self._session, method, *arguments)
         if outcome == "ok" and kind == "read":

@@ -42,21 +42,25 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """What one server said of itself; `role` is empty where it said nothing."""
+    """What one server said of itself; `role` is empty where it said nothing. `skew_s`: how far its clock is ahead of ours,
+    in whole seconds; `problem`: of its database."""
 
     at_us: int
     server: int
     role: str
     term: int
+    skew_s: int = 0
+    problem: str = ""
 
 
 class Clock:
-    """Microseconds since it was made, or started again."""
+    """Microseconds since it was made, or started again; `epoch_s` is the wall clock's time then."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic_ns()
+        self.restart()
 
     def restart(self) -> None:
+        self.epoch_s = time.time()
         self._began = time.monotonic_ns()
 
     def now_us(self) -> int:

@@ -7,9 +7,14 @@ servers have not given the connection up by then. Cutting is silent; nobody sees
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
+import yaml
+
+from deploy.lab.chaos.network import Way
+from deploy.lab.topology import Process
 from services.common.settings import Address
 
 CHUNK = 64 * 1024
@@ -18,11 +23,9 @@ Pump = Coroutine[None, None, None]
 
 
 class Relay:
-    """One direction: what server `source` sends to server `target`. It listens from `open` to `close`."""
+    """One direction: what a server sends to another one. It listens from `open` to `close`."""
 
-    def __init__(self, source: int, target: int, to: Address) -> None:
-        self.source = source
-        self.target = target
+    def __init__(self, to: Address) -> None:
         self._to = to
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -107,29 +110,41 @@ async def _until_first_ends(*pumps: Pump) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Network:
-    """All links between the servers of a cluster."""
+class Relays:
+    """All links between the servers of a cluster (`network.Network`)."""
 
     def __init__(self) -> None:
-        self._relays: dict[tuple[int, int], Relay] = {}
+        self._relays: dict[Way, Relay] = {}
+        self._addresses: dict[Way, Address] = {}
 
-    async def open(self, peers: list[Address]) -> dict[tuple[int, int], Address]:
-        """`peers[n]` is where server `n` listens; returns for (source, target) where the source finds the target."""
-        found = {}
+    async def open(self, peers: Sequence[Address]) -> None:
         for source in range(len(peers)):
             for target, address in enumerate(peers):
                 if source != target:
-                    relay = self._relays[source, target] = Relay(source, target, address)
-                    found[source, target] = await relay.open()
-        return found
+                    relay = self._relays[source, target] = Relay(address)
+                    self._addresses[source, target] = await relay.open()
 
-    def cut(self, source: int, target: int) -> None:
-        self._relays[source, target].cut()
+    def address(self, source: int, target: int) -> Address:
+        """Where the source finds the target."""
+        return self._addresses[source, target]
 
-    def delay(self, source: int, target: int, seconds: float) -> None:
-        self._relays[source, target].delay(seconds)
+    def place(self, process: Process, server: int) -> Process:
+        (config,) = process.files
+        settings = yaml.safe_load(config.text)
+        for member in settings["cluster"]["servers"]:
+            if member["id"] != server:
+                member["peer"] = str(self.address(server, member["id"]))
+        return replace(process, files=(replace(config, text=yaml.safe_dump(settings, sort_keys=False)),))
 
-    def mend(self) -> None:
+    async def cut(self, ways: Iterable[Way]) -> None:
+        for way in ways:
+            self._relays[way].cut()
+
+    async def delay(self, ways: Iterable[Way], seconds: float) -> None:
+        for way in ways:
+            self._relays[way].delay(seconds)
+
+    async def mend(self) -> None:
         for relay in self._relays.values():
             relay.mend()
 

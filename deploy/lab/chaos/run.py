@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from deploy.lab.chaos import report
+from deploy.lab.chaos import databases, disks, holdings, report
 from deploy.lab.chaos.clients import Group
-from deploy.lab.chaos.cluster import Cluster, Health
-from deploy.lab.chaos.faults import FAULTS, NEED_MARIADB
+from deploy.lab.chaos.cluster import Cluster, Health, ServerFolder
 from deploy.lab.chaos.history import Clock, History, Sighting
+from deploy.lab.chaos.holdings import Holdings
+from deploy.lab.chaos.means import Means
 from deploy.lab.chaos.nemesis import Nemesis
-from deploy.lab.chaos.verdict import Check, Template, judge
+from deploy.lab.chaos.verdict import Check, End, Template, judge
 from deploy.lab.definition import DatabaseKind
 from deploy.lab.errors import LabError
-from deploy.lab.folders import LabFolder
 from services.common.oned import OnedClient, OnedFailure
 from services.common.xmlrpc import Value
 
@@ -32,55 +31,52 @@ AFTERMATH_S = 1.0
 POOL_ALL = (-2, -1, -1)
 ANY = "any"
 
+Say = Callable[[str], None]
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the options ask for. `report`: the folder for history and report."""
+    """What the options ask for, and the means for it. `report`: the folder for history and report."""
 
     servers: int
     db: DatabaseKind
     seconds: float
-    faults: Sequence[str]
+    means: Means
     groups: int
     seed: int
     report: Path
 
-    def __post_init__(self) -> None:
-        """LabError for a fault that there is not, or not on this database."""
-        for name in self.faults:
-            if name not in FAULTS:
-                raise LabError(f"--faults: there is no {name!r}; there are {', '.join(FAULTS)}")
-            if name in NEED_MARIADB and self.db != "mariadb":
-                raise LabError(f"--faults: {name} needs --db mariadb")
 
-
-def default_faults(db: DatabaseKind) -> list[str]:
-    """All that this database allows."""
-    return [name for name in FAULTS if db == "mariadb" or name not in NEED_MARIADB]
-
-
-async def run(plan: Plan, say: Callable[[str], None]) -> bool:
+async def run(plan: Plan, say: Say) -> bool:
     """Whether every check holds. LabError where the run itself could not be made."""
     plan.report.mkdir(parents=True, exist_ok=True)
+    for name, reason in plan.means.left_out.items():
+        say(f"left out: {name}, which {reason}")
     with (
-        tempfile.TemporaryDirectory(prefix="onelite-chaos-") as name,
+        holdings.held(plan.servers if plan.means.network == "namespaces" else 0, _disks(plan)) as held,
         History(plan.report / "history.jsonl", Clock()) as history,
     ):
-        checks = await _run_in(LabFolder(Path(name)), plan, history, say)
-    report.write(plan.report, report.Facts(plan.servers, plan.db, plan.seed, checks), history)
+        checks = await _run_in(held, plan, history, say)
+    summary = report.write(plan.report, plan, checks, history)
     for check in checks:
-        say(f"{'good' if check.good else 'BAD '}  {check.name} ({check.judged})")
-        for problem in check.problems[:5]:
-            say(f"      {problem}")
+        say(f"{check.verdict:<8}{check.name} ({check.judged})")
+        for problem in (*check.problems, *check.undecided)[:5]:
+            say(f"        {problem}")
+    say(f"longest time without an acknowledged write: {summary.longest_without_writes_s:.1f} s")
     say(f"report: {plan.report / 'report.html'}")
-    return all(check.good for check in checks)
+    return summary.good
 
 
-async def _run_in(folder: LabFolder, plan: Plan, history: History, say: Callable[[str], None]) -> list[Check]:
-    """The daemons' logs are kept where something is wrong."""
-    cluster = Cluster(folder, plan.servers, plan.db)
+def _disks(plan: Plan) -> Callable[[Path], list[Path]]:
+    servers = range(plan.servers) if plan.means.file_systems else ()
+    return lambda folder: [ServerFolder(folder).disk(server) for server in servers]
+
+
+async def _run_in(held: Holdings, plan: Plan, history: History, say: Say) -> list[Check]:
+    """The daemons' logs are kept where something is wrong, or writes stood still for long."""
+    cluster = Cluster(held, plan.servers, plan.db, plan.means)
     checks: list[Check] = []
     try:
-        say(f"starting {plan.servers} servers on {plan.db}; seed {plan.seed}")
+        say(f"starting {plan.servers} servers on {plan.db}, links by {plan.means.network}; seed {plan.seed}")
         await cluster.start()
         history.clock.restart()
         checks = await _storm(plan, cluster, history, say)
@@ -90,9 +86,12 @@ async def _run_in(folder: LabFolder, plan: Plan, history: History, say: Callable
             raise
         raise _first(ours) from None
     finally:
+        for mount in map(Path, held.mounts):
+            disks.thaw(mount)  # a process that waits for its disk cannot be stopped
         await cluster.stop()
-        if not (checks and all(check.good for check in checks)) and folder.log(ANY).parent.is_dir():
-            report.keep_logs(folder.log(ANY).parent, plan.report / "logs")
+        logs = cluster.folder.log(ANY).parent
+        if report.worth_logs(checks, history) and logs.is_dir():
+            report.keep_logs(logs, plan.report / "logs")
     return checks
 
 
@@ -101,7 +100,7 @@ def _first(failures: BaseExceptionGroup[LabError]) -> LabError:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _storm(plan: Plan, cluster: Cluster, history: History, say: Callable[[str], None]) -> list[Check]:
+async def _storm(plan: Plan, cluster: Cluster, history: History, say: Say) -> list[Check]:
     rng = random.Random(plan.seed)
     session = ":".join(cluster.folder.administrator())
 
@@ -117,7 +116,7 @@ async def _storm(plan: Plan, cluster: Cluster, history: History, say: Callable[[
             for number in range(plan.groups):
                 group = Group(number, cluster.endpoints, session, history, plan.seed)
                 tasks.create_task(group.run(stop))
-            await Nemesis(cluster, plan.faults, rng, history, progress).run(plan.seconds)
+            await Nemesis(cluster, plan.means.faults, rng, history, progress).run(plan.seconds)
             _require_healed(cluster)
             await asyncio.sleep(AFTERMATH_S)
             stop.set()
@@ -125,9 +124,8 @@ async def _storm(plan: Plan, cluster: Cluster, history: History, say: Callable[[
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
     progress("all faults are healed, waiting for equal states")
-    hashes = await _settled(cluster)
-    final = {server: await _templates(cluster.endpoints[server], session) for server in cluster.servers}
-    return await asyncio.to_thread(judge, history.operations, final, hashes)
+    end = await _end(cluster, session)
+    return await asyncio.to_thread(judge, history, end)
 
 
 def _require_healed(cluster: Cluster) -> None:
@@ -137,30 +135,50 @@ def _require_healed(cluster: Cluster) -> None:
 
 
 async def _watch(cluster: Cluster, history: History) -> None:
-    """Notes what every server says of itself, for the picture."""
+    """Notes what every server says of itself, for the picture and for the judges of times."""
+
+    async def look(server: int) -> None:
+        health = await cluster.health(server)
+        at_us = history.clock.now_us()
+        if health is None:
+            history.sightings.append(Sighting(at_us=at_us, server=server, role="", term=0))
+            return
+        seen = Sighting(
+            at_us=at_us,
+            server=server,
+            role=health.role,
+            term=health.term,
+            skew_s=round(health.time - time.time()),
+            problem="" if health.database == "ok" else health.database,
+        )
+        history.sightings.append(seen)
+
     while True:
-        healths = await asyncio.gather(*map(cluster.health, cluster.servers))
-        for server, health in enumerate(healths):
-            seen = health or Health(serving=False)
-            history.sightings.append(
-                Sighting(at_us=history.clock.now_us(), server=server, role=seen.role, term=seen.term)
-            )
+        await asyncio.gather(*map(look, cluster.servers))
         await asyncio.sleep(WATCH_S)
 
 
-async def _settled(cluster: Cluster) -> dict[int, str]:
+async def _end(cluster: Cluster, session: str) -> End:
+    healths = await _settled(cluster)
+    applied = max((health.applied for health in healths.values() if health), default=0)
+    found = await databases.contents(cluster, applied)
+    return End(
+        templates={server: await _templates(cluster.endpoints[server], session) for server in cluster.servers},
+        hashes={n: f"{health.applied}:{health.state_hash}" if health else "no answer" for n, health in healths.items()},
+        databases={server: content.tables for server, content in found.items()},
+    )
+
+
+async def _settled(cluster: Cluster) -> dict[int, Health | None]:
     """Waits until all servers have applied the same and have the same hash; whatever they have when time is up."""
     deadline = time.monotonic() + SETTLE_S
     while True:
-        found = [health for health in await asyncio.gather(*map(cluster.health, cluster.servers)) if health]
+        healths = await asyncio.gather(*map(cluster.health, cluster.servers))
+        found = [health for health in healths if health and health.serving]
         equal = len({(health.applied, health.commit, health.state_hash) for health in found}) == 1
-        if equal and len(found) == len(cluster.servers) and all(health.serving for health in found):
-            break
-        if time.monotonic() > deadline:
-            break
+        if (equal and len(found) == len(healths)) or time.monotonic() > deadline:
+            return dict(enumerate(healths))
         await asyncio.sleep(WATCH_S)
-    healths = await asyncio.gather(*map(cluster.health, cluster.servers))
-    return {n: f"{health.applied}:{health.state_hash}" if health else "no answer" for n, health in enumerate(healths)}
 
 
 async def _templates(endpoint: str, session: str) -> list[Template]:
@@ -169,6 +187,11 @@ async def _templates(endpoint: str, session: str) -> list[Template]:
     except OnedFailure as failure:
         raise LabError(f"{endpoint} cannot be read after the run: {failure}") from failure
     return [
-        Template(int(each.findtext("ID", "-1")), each.findtext("NAME", ""), each.findtext("TEMPLATE/VALUE", ""))
+        Template(
+            oid=int(each.findtext("ID", "-1")),
+            name=each.findtext("NAME", ""),
+            value=each.findtext("TEMPLATE/VALUE", ""),
+            made_s=int(each.findtext("REGTIME", "0")),
+        )
         for each in ET.fromstring(str(pool)).iter("VMTEMPLATE")
     ]

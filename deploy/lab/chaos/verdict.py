@@ -8,63 +8,77 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from deploy.lab.chaos.clients import NOTHING
-from deploy.lab.chaos.history import Operation
+from deploy.lab.chaos.databases import Row
+from deploy.lab.chaos.history import History, Operation, Sighting
 from deploy.lab.checks import linearizability
-from deploy.lab.checks.linearizability import FOREVER
+from deploy.lab.checks.linearizability import FOREVER, STATES_MAX
+
+CLOCK_TOLERANCE_S = 3
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A template as it is at the end."""
+    """A template as it is at the end. `made_s`: its REGTIME, seconds since 1970."""
 
     oid: int
     name: str
     value: str
+    made_s: int = 0
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One question, and what speaks against it (nothing: it holds). `judged`: how many things were looked at."""
+    """One question, and what speaks against it (nothing: it holds). `judged`: how many things were looked at; `undecided`:
+    those of which nobody knows, which is not good."""
 
     name: str
     judged: int
     problems: Sequence[str]
+    undecided: Sequence[str] = ()
 
     @property
-    def good(self) -> bool:
-        return not self.problems
+    def verdict(self) -> str:
+        if self.problems:
+            return "BAD"
+        return "unknown" if self.undecided else "good"
 
 
-def judge(
-    operations: Sequence[Operation], final: Mapping[int, Sequence[Template]], hashes: Mapping[int, str]
-) -> list[Check]:
-    """`final`: the templates that each server has at the end; `hashes`: of each server's whole state."""
-    templates = next(iter(final.values()), ())
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How the servers are when all is over. By server: its templates; "applied index:hash" of its whole state; the rows of
+    its database's tables."""
+
+    templates: Mapping[int, Sequence[Template]]
+    hashes: Mapping[int, str]
+    databases: Mapping[int, Mapping[str, frozenset[Row]]]
+
+
+def judge(history: History, end: End) -> list[Check]:
+    operations = history.operations
+    templates = next(iter(end.templates.values()), ())
     return [
         linearizable(operations),
         ids_unique(operations),
         names_unique(operations, templates),
         nothing_lost(operations, templates),
-        same_everywhere(final, hashes),
+        times_sane(operations, templates, history.sightings, history.clock.epoch_s),
+        same_everywhere(end.templates, end.hashes),
+        same_databases(end.databases),
     ]
 
 
-def linearizable(operations: Sequence[Operation]) -> Check:
+def linearizable(operations: Sequence[Operation], states_max: int = STATES_MAX) -> Check:
     """Every template's reads and writes have an order that explains all answers."""
     registers: dict[int, list[linearizability.Operation]] = defaultdict(list)
     for one in operations:
         if one.oid is not None and one.kind != "allocate" and one.outcome != "failed":
             end = one.end_us if one.outcome == "ok" else FOREVER
             registers[one.oid].append(linearizability.Operation(one.start_us, end, one.kind == "write", one.value))
-    problems = [problem for oid, history in registers.items() if (problem := _inexplicable(oid, history))]
-    return Check("single objects are linearizable", len(registers), problems)
-
-
-def _inexplicable(oid: int, history: Sequence[linearizability.Operation]) -> str:
-    try:
-        if linearizability.linearizable(history, NOTHING):
-            return ""
-    except linearizability.Undecided as search:
-        return f"whether an order of its calls explains what clients were told of template {oid} is unknown: {search}"
-    return f"no order of its calls explains what clients were told of template {oid}"
+    problems, undecided = [], []
+    for oid, history in sorted(registers.items()):
+        try:
+            if not linearizability.linearizable(history, NOTHING, states_max):
+                problems.append(f"no order of its calls explains what clients were told of template {oid}")
+        except linearizability.Undecided as search:
+            undecided.append(f"gave up on template {oid}: {search}")
+    return Check("single objects are linearizable", len(registers), problems, undecided)
 
 
 def ids_unique(operations: Sequence[Operation]) -> Check:
@@ -107,6 +121,50 @@ def _possible_last(writes: Sequence[Operation]) -> set[str]:
     latest_start_us = max((one.start_us for one in writes if one.outcome == "ok"), default=-1)
     possible = {one.value for one in writes if one.outcome == "unknown" or one.end_us >= latest_start_us}
     return possible if latest_start_us >= 0 else possible | {NOTHING}
+
+
+def times_sane(
+    operations: Sequence[Operation], templates: Sequence[Template], sightings: Sequence[Sighting], epoch_s: float
+) -> Check:
+    """A template's time is one that a server's clock showed while it was made, however wrong that clock was."""
+    made = {template.oid: template.made_s for template in templates}
+    told = [one for one in operations if one.kind == "allocate" and one.outcome == "ok" and one.oid in made]
+    problems = []
+    for one in told:
+        start_s, end_s = one.start_us / 1e6 - CLOCK_TOLERANCE_S, one.end_us / 1e6 + CLOCK_TOLERANCE_S
+        skews = _skews(sightings, start_s, end_s)
+        ahead_s = made[one.oid or 0] - epoch_s
+        if not start_s + skews[0] <= ahead_s <= end_s + skews[-1]:
+            problems.append(f"template {one.oid} was made {ahead_s - one.start_us / 1e6:+.0f} s off; clocks: {skews}")
+    return Check("times are those of a server's clock", len(told), problems)
+
+
+def _skews(sightings: Sequence[Sighting], start_s: float, end_s: float) -> list[int]:
+    """How far clocks were off in a span of time, or when a server was last seen before it."""
+    before: dict[int, int] = {}
+    skews = {0}
+    for one in sightings:
+        if one.role and one.at_us < start_s * 1e6:
+            before[one.server] = one.skew_s
+        elif one.role and one.at_us <= end_s * 1e6:
+            skews.add(one.skew_s)
+    return sorted(skews | set(before.values()))
+
+
+def same_databases(databases: Mapping[int, Mapping[str, frozenset[Row]]]) -> Check:
+    """Every table of every server's database has the same rows, with all their columns."""
+    first = next(iter(databases.values()), {})
+    problems = []
+    for server, tables in databases.items():
+        for name in sorted(first.keys() | tables.keys()):
+            ours, theirs = first.get(name, frozenset()), tables.get(name, frozenset())
+            if ours != theirs:
+                keys = sorted({str(row[0]) for row in ours ^ theirs})
+                problems.append(
+                    f"oned{server + 1}: {name} differs from the first server's in rows {', '.join(keys[:9])}"
+                )
+    rows = sum(len(rows) for tables in databases.values() for rows in tables.values())
+    return Check("all databases hold the same rows", rows, problems)
 
 
 def same_everywhere(final: Mapping[int, Sequence[Template]], hashes: Mapping[int, str]) -> Check:
