@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from .change import Change, ChangeSet
+from .row_cache import RowCache
 from .table import Key, Table
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -39,7 +40,7 @@ class Store:
         self._indexes: dict[str, dict[str, dict[Hashable, set[Key]]]] = {
             name: {index: {} for index in table.indexes} for name, table in self.tables.items()
         }
-        self._decoded: dict[tuple[str, Key], msgspec.Struct] = {}
+        self._decoded = RowCache(DECODED_ROWS_MAX)
         self._sorted_keys: dict[str, list[Key]] = {}
 
     # ------------------------------------------------------------------ reading
@@ -51,7 +52,7 @@ class Store:
         if data is None:
             return None
         row = table.decode(data)
-        self._remember(table, key, row)
+        self._decoded.put((table.name, key), row)
         return row
 
     def keys(self, table: Table[R]) -> list[Key]:
@@ -118,11 +119,11 @@ class Store:
             entries = self._indexes[table.name][index]
             for value in function(row):
                 entries.setdefault(value, set()).add(key)
-        self._remember(table, key, row)
+        self._decoded.put((table.name, key), row)
 
     def _forget(self, table: Table[Any], key: Key, data: bytes) -> None:
         """Takes a row's old version out of rows, hash and indexes."""
-        row = self._decoded.pop((table.name, key), None) or table.decode(data)
+        row = self._decoded.take((table.name, key)) or table.decode(data)
         del self._rows[table.name][key]
         self.state_hash = (self.state_hash - row_hash(table.name, key, data)) % _HASH_SPACE
         for index, function in table.indexes.items():
@@ -143,11 +144,6 @@ class Store:
             keys.append(key)
         else:
             del self._sorted_keys[name]
-
-    def _remember(self, table: Table[Any], key: Key, row: msgspec.Struct) -> None:
-        if len(self._decoded) >= DECODED_ROWS_MAX:
-            self._decoded.pop(next(iter(self._decoded)))
-        self._decoded[table.name, key] = row
 
 
 def row_hash(table: str, key: Key, data: bytes) -> int:
