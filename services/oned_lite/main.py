@@ -154,7 +154,10 @@ def _parser() -> argparse.ArgumentParser:
         "--no-scheduler", dest="scheduler", action="store_false", help="leave pending VMs to one.vm.deploy"
     )
     solo.add_argument(
-        "--events", type=_address, metavar="HOST:PORT", help="publish events there over ZeroMQ (OpenNebula's port: 2101)"
+        "--events",
+        type=_address,
+        metavar="HOST:PORT",
+        help="publish events there over ZeroMQ (OpenNebula's port: 2101)",
     )
     solo.add_argument("--credentials", type=Path, metavar="FILE", help="one line, USER:PASSWORD, of the first user")
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.common.settings import Address
@@ -21,10 +22,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Install:
-    """A snapshot: it replaces the whole log and all tables."""
+    """A snapshot: it replaces the whole log and all tables. Going through `rows` decodes them anew each time."""
 
     meta: SnapshotMeta
-    rows: tuple[Change, ...]
+    rows: Iterable[Change]
 
 
 @dataclass(frozen=True, slots=True)

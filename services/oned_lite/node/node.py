@@ -10,8 +10,6 @@ import random
 from collections import deque
 from dataclasses import dataclass
 
-import msgspec
-
 from services.common.xmlrpc import Fault, Value, decode_call
 from services.oned_lite.api.catalogue import DUTIES, METHODS, TABLES, TIMERS
 from services.oned_lite.lifecycle.work import WorkResult
@@ -22,16 +20,15 @@ from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.raft.messages import decode as decode_message
 from services.oned_lite.raft.messages import encode as encode_message
 from services.oned_lite.raft.node import RaftNode
-from services.oned_lite.raft.output import Install as RaftInstall
 from services.oned_lite.raft.output import Output, RoleChange
 from services.oned_lite.raft.types import BrokenInvariant, Entry, EntryKind, Role
 from services.oned_lite.raft.types import Configuration as Founders
-from services.oned_lite.state import ChangeSet, Snapshot, Store
+from services.oned_lite.state import ChangeSet, Store
 
 from . import frames
 from .clock import Moment
 from .durable import Loaded
-from .effects import Applied, Effects, Install, Persist, RoleChanged
+from .effects import Applied, Effects, Persist, RoleChanged
 from .forwarding import Forwarding
 from .gate import Request, serve
 from .leader import Leader
@@ -39,9 +36,12 @@ from .membership import OFF_THE_ZONE, Membership
 from .replica import Replica, encode_answer
 from .requests import Client, Pending
 from .settings import NodeSettings
+from .snapshots import IncomingSnapshots, OutgoingSnapshots
 
 EMPTY = ChangeSet(0, "", ())
 HAND_OVER_MS = 2000
+CATCHING_UP_FACTOR = 10
+"""How many times the usual length the log may have for servers that are catching up."""
 LEADING = ("solo", Role.LEADER.value)
 """Roles, as `NodeStatus` has them, of a server that decides writes."""
 
@@ -68,16 +68,21 @@ class NodeStatus:
 
 
 class Node:
-    def __init__(self, settings: NodeSettings, conf: Configuration, loaded: Loaded, moment: Moment) -> None:
-        store = Store(TABLES)
-        store.load(loaded.applied_index, loaded.rows)
+    """`store`: the tables, where they are known better than the database has them; `loaded.rows` are ignored then."""
+
+    def __init__(
+        self, settings: NodeSettings, conf: Configuration, loaded: Loaded, moment: Moment, store: Store | None = None
+    ) -> None:
+        if store is None:
+            store = Store(TABLES)
+            store.load(loaded.applied_index, loaded.rows)
         raft = RaftNode(
             settings.raft,
             loaded.hard_state,
             loaded.snapshot,
             Founders(voters=settings.founders),
             loaded.entries,
-            loaded.applied_index,
+            store.applied_index,
             random.Random(moment.seed),
             moment.ms,
         )
@@ -87,7 +92,9 @@ class Node:
         self._forwarding = Forwarding(self._replica)
         self._membership = Membership(self._replica)
         self._held: deque[Pending] = deque()
-        self._installs: deque[tuple[int, RaftInstall]] = deque()
+        self._outgoing = OutgoingSnapshots(self._replica)
+        self._incoming = IncomingSnapshots(self._replica)
+        self._unapplied: list[Entry] = []
         self._connected: set[int] = set()
         self._diverged = ""
         self._stopping_ms: int | None = None
@@ -134,6 +141,7 @@ class Node:
         """Time has passed; every 10 to 20 ms is often enough."""
         self._replica.raft.tick(moment.ms)
         self._settle(moment)
+        self._advance_snapshots(moment)
         if self._leader.ready and self._stopping_ms is None:
             self._leader.run_timers(moment)
             self._membership.advance(moment.ms)
@@ -146,22 +154,29 @@ class Node:
 
     def persisted(self, ticket: int, moment: Moment) -> None:
         self._replica.raft.persisted(ticket, moment.ms)
-        while self._installs and self._installs[0][0] <= ticket:
-            self._load(self._installs.popleft()[1])
+        self._incoming.persisted(ticket)
         self._settle(moment)
 
     def tables_written(self, index: int, moment: Moment) -> None:
         """The tables in the database contain everything up to `index`: older entries are only kept for others."""
-        settings, raft = self._replica.settings, self._replica.raft
-        kept = settings.log_retention_entries
-        if raft.log_bytes > 2 * settings.log_retention_bytes:
-            kept = min(kept, (raft.last_index - raft.first_index) // 2)
+        raft, kept = self._replica.raft, self._entries_to_keep(index)
         if index - raft.first_index < 2 * kept:
             return
         meta = raft.snapshot_meta(index - kept)
         raft.compact(meta)
         self._replica.effects.purge = meta
         self._settle(moment)
+
+    def _entries_to_keep(self, index: int) -> int:
+        """Behind `index`: some for servers that come back, and more for those that are catching up right now, within
+        bounds: a zone that writes faster than they can take over a snapshot would send them one after the other."""
+        settings, raft = self._replica.settings, self._replica.raft
+        needed = [one for one in (raft.needed_index, self._outgoing.index) if one is not None]
+        catching_up = min(index - min(needed, default=index), CATCHING_UP_FACTOR * settings.log_retention_entries)
+        kept = max(settings.log_retention_entries, catching_up)
+        if raft.log_bytes > 2 * settings.log_retention_bytes:
+            kept = min(kept, (raft.last_index - raft.first_index) // 2)
+        return kept
 
     def persist_failed(self, moment: Moment) -> None:
         """A durable write failed or its outcome is uncertain: this server votes and leads no more until restarted."""
@@ -321,7 +336,7 @@ class Node:
             if computed is not None:
                 self._held.append(computed.pending)
         for peer in output.snapshot_wanted:
-            self._send_snapshot(peer, moment)
+            self._outgoing.wanted(peer)
         for divergence in output.diverged:
             if divergence.server_id == self._replica.settings.raft.server_id:
                 self._diverged = f"state differs from the leader's at index {divergence.index}"
@@ -329,14 +344,15 @@ class Node:
     def _persist(self, output: Output) -> None:
         install = None
         if output.install is not None:
-            self._installs.append((output.ticket, output.install))
-            snapshot = _decode_snapshot(output.install.data)
-            install = Install(output.install.meta, snapshot.rows)
+            install = self._incoming.arrived(output.ticket, output.install)
         persist = Persist(output.ticket, output.hard_state, install, output.entries)
         self._replica.effects.persist.append(persist)
 
     def _apply(self, entries: tuple[Entry, ...], moment: Moment) -> None:
         replica = self._replica
+        if self._incoming.under_way:
+            self._unapplied += entries
+            return
         for entry in entries:
             if entry.index <= replica.store.applied_index:
                 continue
@@ -358,19 +374,14 @@ class Node:
         self._replica.effects.roles.append(RoleChanged(change.role.value, change.term, change.leader_id))
         self._serve_held(moment)
 
-    # ------------------------------------------------------------------ snapshots
-    def _send_snapshot(self, peer: int, moment: Moment) -> None:
-        replica = self._replica
-        index = replica.store.applied_index
-        meta = replica.raft.snapshot_meta(index)
-        replica.raft.send_snapshot(peer, meta, msgspec.msgpack.encode(replica.store.snapshot()), moment.ms)
-
-    def _load(self, install: RaftInstall) -> None:
-        snapshot = _decode_snapshot(install.data)
-        self._replica.store.load(install.meta.index, snapshot.rows)
-        if self._replica.store.state_hash != snapshot.state_hash:
-            self._replica.effects.fatal = f"the snapshot at index {install.meta.index} arrived damaged"
-        self._replica.raft.applied(install.meta.index, self._replica.store.state_hash)
+    def _advance_snapshots(self, moment: Moment) -> None:
+        if self._incoming.advance():
+            entries, self._unapplied = tuple(self._unapplied), []
+            self._apply(entries, moment)
+            self._settle(moment)
+        if not self._incoming.under_way:
+            self._outgoing.advance(moment.ms)
+            self._settle(moment)
 
     # ------------------------------------------------------------------ for health checks
     def status(self) -> NodeStatus:
@@ -418,10 +429,3 @@ class Node:
     def store(self) -> Store:
         """The committed state, to be read only."""
         return self._replica.store
-
-
-def _decode_snapshot(data: bytes) -> Snapshot:
-    return _snapshot_decoder.decode(data)
-
-
-_snapshot_decoder = msgspec.msgpack.Decoder(Snapshot)

@@ -316,6 +316,12 @@ class RaftNode:
         return self._core.log.base_index + 1
 
     @property
+    def needed_index(self) -> int | None:
+        """The log behind it is what servers that are being brought up to date still need, as far as this leader knows."""
+        leadership = self._core.leadership
+        return None if leadership is None else leadership.replication.needed_index()
+
+    @property
     def log_bytes(self) -> int:
         return self._core.log.size_bytes
 

@@ -47,6 +47,10 @@ class OutgoingSnapshot:
         data = self._data[self.offset : self.offset + self._chunk_bytes]
         return InstallSnapshot(term, self.meta, self.offset, len(self._data), data)
 
+    def is_stuck(self, offset_before: int, verified_index: int) -> bool:
+        """Whether a chunk must have been lost, and not just the whole be there and on its way to the receiver's disk."""
+        return self.offset == offset_before and verified_index < self.meta.index
+
 
 class Progress:
     """`match_index`: known to be durable there and equal to ours. `next_index`: the next to send. `emptied`: it lost its
@@ -138,7 +142,7 @@ class Progress:
         if self.mode is Mode.PROBE:
             self._probing = self._probing and not mark.probing
         elif self.mode is Mode.SNAPSHOT:
-            return self.snapshot is not None and self.snapshot.offset == mark.snapshot_offset
+            return self.snapshot is not None and self.snapshot.is_stuck(mark.snapshot_offset, verified_index)
         elif verified_index < min(mark.next_index - 1, self.next_index - 1):
             self.probe()
         return False

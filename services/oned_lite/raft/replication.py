@@ -61,6 +61,15 @@ class Replication:
         heard = progress is not None and progress.heard and not progress.emptied
         return heard and core.now_ms - self.contact_ms(server) < core.config.election_timeout_ms
 
+    def needed_index(self) -> int | None:
+        """The log behind it is needed by servers that are being brought up to date; None if nobody needs any."""
+        needed = [
+            progress.match_index if progress.snapshot is None else progress.snapshot.meta.index
+            for peer, progress in self.progress.items()
+            if self.is_active(peer) and (progress.mode is Mode.REPLICATE or progress.snapshot is not None)
+        ]
+        return min(needed, default=None)
+
     def heard(self, server: int) -> Progress | None:
         progress = self.progress.get(server)
         if progress is not None:

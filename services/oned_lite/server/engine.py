@@ -7,7 +7,6 @@ memory, and as soon as the database can be read again a new node takes its place
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from services.oned_lite.node.effects import Effects, Peers, RoleChanged
 from services.oned_lite.node.node import Node, NodeStatus
 from services.oned_lite.node.settings import NodeSettings
 from services.oned_lite.raft.types import BrokenInvariant
+from services.oned_lite.state import Store
 from services.oned_lite.storage.port import Storage, StorageError
 
 from .calls import Answered
@@ -370,9 +370,9 @@ class Engine:
                 self.role_watcher.role_changed(role)
 
     # ------------------------------------------------------------------ the database
-    def _begin(self, loaded: Loaded) -> None:
-        """A node from what is on disk, and its writers."""
-        node = Node(self._settings, self._conf, loaded, self._clock.moment())
+    def _begin(self, loaded: Loaded, store: Store | None = None) -> None:
+        """A node from what is on disk, or in `store`, and its writers."""
+        node = Node(self._settings, self._conf, loaded, self._clock.moment(), store)
         log_writer, table_writer = self._make_writers(node)
         self._node, self._log_writer, self._table_writer = node, log_writer, table_writer
         self._writers = [self._spawn(self._write_log(log_writer)), self._spawn(table_writer.run())]
@@ -431,8 +431,7 @@ class Engine:
             self._begin(loaded)
             return
         # what was applied here is committed, whatever the tables have: nobody shall read older state than before
-        newer = dataclasses.replace(loaded, applied_index=store.applied_index, rows=tuple(store.changes()))
-        self._begin(newer)
+        self._begin(loaded, store)
         assert self._table_writer is not None
         self._table_writer.take_over(tables)
 

@@ -4,7 +4,8 @@ entries to a transaction."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from services.common import logs
 from services.oned_lite.node.effects import Applied, Install
@@ -16,11 +17,30 @@ from services.oned_lite.storage.port import Storage, StorageError
 log = logs.get("storage")
 GATHER_S = 0.2
 """How long changes are collected before they are written: what changes twice is written once."""
-RENDER_ROWS = 100
-"""Rows whose XML is made in one go, before others get their turn."""
+RENDER_ROWS = 25
+"""Rows whose XML is made in one go, before others get their turn: some milliseconds."""
+BODY_ROWS = 500
+"""Rows of a snapshot that get their XML in one transaction."""
 PURGE_ROWS = 1000
 PURGE_PAUSE_S = 0.02
 RETRY_MIN_S, RETRY_MAX_S = 0.2, 5.0
+
+
+class _BareRows:
+    """Rows of a snapshot that are in the database without their XML. `changed` are those that others have written since,
+    or will."""
+
+    def __init__(self, rows: Iterable[Change]) -> None:
+        self.changed: set[tuple[str, Key]] = set()
+        self._rows: Iterator[Change] = iter(rows)
+
+    def some(self) -> list[Change]:
+        """The next ones; none at the end."""
+        unchanged = (change for change in self._rows if (change.table, change.key) not in self.changed)
+        return list(islice(unchanged, BODY_ROWS))
+
+    def put_back(self, rows: Sequence[Change]) -> None:
+        self._rows = chain(rows, self._rows)
 
 
 class TableWriter:
@@ -32,6 +52,7 @@ class TableWriter:
         self._bodies = Bodies()
         self._written = written
         self._pending: dict[tuple[str, Key], Change] = {}
+        self._bare: _BareRows | None = None
         self._busy = asyncio.Lock()
         self._wake = asyncio.Event()
         self._purge: SnapshotMeta | None = None
@@ -47,12 +68,15 @@ class TableWriter:
     def add(self, applied: Applied) -> None:
         for change in applied.change_set.changes:
             self._pending[change.table, change.key] = change
+        if self._bare is not None:
+            self._bare.changed.update((change.table, change.key) for change in applied.change_set.changes)
         self.index = applied.index
         self._wake.set()
 
     def take_over(self, former: TableWriter) -> None:
         """Writes what another writer of the same tables has left undone."""
         self._pending = former._pending | self._pending
+        self._bare = former._bare
         self.index = max(self.index, former.index)
         self.written_index = former.written_index
         self._wake.set()
@@ -67,10 +91,9 @@ class TableWriter:
         async with self._busy:
             self._pending.clear()
             self._purge = None
-            await self._storage.install(install.meta, install.rows, {})
+            self._bare = _BareRows(install.rows)
+            await self._storage.install(install.meta, install.rows)
             self.index = self.written_index = install.meta.index
-        for change in install.rows:  # their XML follows, once the store has them
-            self._pending.setdefault((change.table, change.key), change)
 
     async def run(self) -> None:
         """Until `finish`, or cancelled."""
@@ -109,6 +132,9 @@ class TableWriter:
             if self.index > self.written_index:
                 self._wake.set()
                 return
+        if self._bare is not None and not self._closing:
+            await self._write_bodies()
+            self._wake.set()
 
     async def _write(self) -> None:
         """Everything pending in one transaction: only all of it together is the state at an index."""
@@ -121,6 +147,20 @@ class TableWriter:
             raise
         self.written_index = index
         self._written(index)
+
+    async def _write_bodies(self) -> None:
+        """The XML of some rows of a snapshot, once the store has them. They are written as they are, so the index stays."""
+        async with self._busy:
+            bare = self._bare
+            if bare is None or self._store.applied_index < self.written_index:
+                return
+            changes = bare.some()
+            try:
+                await self._storage.write_rows(self.written_index, changes, await self._render(changes))
+            except BaseException:
+                bare.put_back(changes)
+                raise
+            self._bare = bare if changes else None
 
     async def _render(self, changes: Sequence[Change]) -> dict[int, str]:
         bodies: dict[int, str] = {}

@@ -5,8 +5,21 @@ anything while applying: a change set carries finished after-images, so every se
 """
 
 from .change import Change, ChangeSet
-from .store import Snapshot, Store
+from .snapshot import Snapshot, SnapshotMaker
+from .store import Store
 from .table import Key, Reader, Table
 from .transaction import Layer, Overlay, Transaction
 
-__all__ = ["Change", "ChangeSet", "Key", "Layer", "Overlay", "Reader", "Snapshot", "Store", "Table", "Transaction"]
+__all__ = [
+    "Change",
+    "ChangeSet",
+    "Key",
+    "Layer",
+    "Overlay",
+    "Reader",
+    "Snapshot",
+    "SnapshotMaker",
+    "Store",
+    "Table",
+    "Transaction",
+]

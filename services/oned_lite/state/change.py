@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Change(msgspec.Struct, frozen=True, array_like=True):
+class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The after-image of one row; `row` is None where the row goes away."""
 
     table: str
@@ -13,7 +13,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     row: bytes | None
 
 
-class ChangeSet(msgspec.Struct, frozen=True, array_like=True):
+class ChangeSet(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`at`: the leader's clock in epoch seconds; `origin`: the method or duty that made it, for people and hooks."""
 
     at: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left, insort
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -15,14 +16,6 @@ from .table import Key, Table
 R = TypeVar("R", bound=msgspec.Struct)
 _HASH_SPACE = 1 << 64
 DECODED_ROWS_MAX = 32_000
-
-
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
-    """All rows at `index`, in table and key order; `state_hash` says whether they arrived whole."""
-
-    index: int
-    state_hash: int
-    rows: tuple[Change, ...]
 
 
 class Store:
@@ -76,17 +69,23 @@ class Store:
         self.applied_index = index
 
     def load(self, index: int, changes: Iterable[Change]) -> None:
-        """Replaces everything by `changes`, the state at `index` (from the database or a snapshot)."""
-        for name in self.tables:
-            self._rows[name].clear()
-            for entries in self._indexes[name].values():
-                entries.clear()
-        self._decoded.clear()
-        self._sorted_keys.clear()
-        self.state_hash = 0
-        for change in changes:
-            self._put(change)
+        """Takes over a whole state, that at `index`, from the database. There is nothing here yet."""
+        self.extend(changes)
         self.applied_index = index
+
+    def extend(self, changes: Iterable[Change]) -> None:
+        """More rows of a state that comes in parts, none of which is here yet."""
+        for change in changes:
+            table = self.tables.get(change.table)
+            if table is not None and change.row is not None:
+                self._insert_key(table.name, change.key)
+                self._add(table, change.key, change.row, table.decode(change.row))
+
+    def replace_by(self, other: Store) -> None:
+        """Takes over everything that another store of the same tables has; that one is not to be used any more."""
+        self.applied_index, self.state_hash = other.applied_index, other.state_hash
+        self._rows, self._indexes = other._rows, other._indexes
+        self._decoded, self._sorted_keys = other._decoded, other._sorted_keys
 
     def changes(self) -> Iterator[Change]:
         """Every row, in table and key order."""
@@ -95,8 +94,9 @@ class Store:
             for key in self.keys(table):
                 yield Change(name, key, data[key])
 
-    def snapshot(self) -> Snapshot:
-        return Snapshot(self.applied_index, self.state_hash, tuple(self.changes()))
+    def frozen(self) -> list[tuple[str, list[Key], dict[Key, bytes]]]:
+        """Name, keys in order and rows of each table as they are now; takes a few milliseconds for 100,000 rows."""
+        return [(name, list(self.keys(table)), dict(self._rows[name])) for name, table in self.tables.items()]
 
     def _put(self, change: Change) -> None:
         table = self.tables.get(change.table)
@@ -107,19 +107,27 @@ class Store:
         if before is not None:
             self._forget(table, key, before)
             if change.row is None:
-                self._sorted_keys.pop(table.name, None)
+                self._remove_key(table.name, key)
         elif change.row is not None:
             self._insert_key(table.name, key)
         if change.row is None:
             return
         row = table.decode(change.row)
-        self._rows[table.name][key] = change.row
-        self.state_hash = (self.state_hash + row_hash(table.name, key, change.row)) % _HASH_SPACE
+        self._add(table, key, change.row, row)
+        self._decoded.put((table.name, key), row)
+
+    def _add(self, table: Table[Any], key: Key, data: bytes, row: msgspec.Struct) -> None:
+        """Takes a row's new version into rows, hash and indexes."""
+        self._rows[table.name][key] = data
+        self.state_hash = (self.state_hash + row_hash(table.name, key, data)) % _HASH_SPACE
         for index, function in table.indexes.items():
             entries = self._indexes[table.name][index]
             for value in function(row):
-                entries.setdefault(value, set()).add(key)
-        self._decoded.put((table.name, key), row)
+                keys = entries.get(value)
+                if keys is None:
+                    entries[value] = {key}
+                else:
+                    keys.add(key)
 
     def _forget(self, table: Table[Any], key: Key, data: bytes) -> None:
         """Takes a row's old version out of rows, hash and indexes."""
@@ -136,14 +144,14 @@ class Store:
                         del entries[value]
 
     def _insert_key(self, name: str, key: Key) -> None:
-        """New ids are nearly always the highest: then the sorted list stays good."""
         keys = self._sorted_keys.get(name)
-        if keys is None:
-            return
-        if not keys or keys[-1] < key:  # type: ignore[operator]
-            keys.append(key)
-        else:
-            del self._sorted_keys[name]
+        if keys is not None:
+            insort(keys, key)
+
+    def _remove_key(self, name: str, key: Key) -> None:
+        keys = self._sorted_keys.get(name)
+        if keys is not None:
+            del keys[bisect_left(keys, key)]
 
 
 def row_hash(table: str, key: Key, data: bytes) -> int:

@@ -25,6 +25,8 @@ from .sql import MARIADB, clear_rows, select_rows
 log = logs.get("storage")
 PACKET_BYTES_WANTED = 64 << 20
 """Below this max_allowed_packet, large templates that the API takes do not fit into the database."""
+SLOW_ROWS_PER_S = 1000
+"""A database that writes many rows at once may take as long as this says: giving up would only begin again with more."""
 _PUT_ENTRY = MARIADB.replace(LOGDB).replace("REPLACE", "INSERT", 1)
 _PUT_RAFT_STATE = "REPLACE INTO system_attributes (name, body) VALUES (%s, %s)"
 
@@ -72,16 +74,18 @@ class MariadbStorage:
 
     async def write_rows(self, applied_index: int, changes: Sequence[Change], bodies: Mapping[int, str]) -> None:
         await self._reconnect_tables()
-        async with self._tables.transaction() as link:
+        timeout_s = self._server.write_timeout_s + len(changes) / SLOW_ROWS_PER_S
+        async with self._tables.transaction(timeout_s) as link:
             await self._put_rows(link, changes, bodies)
             await link.put("applied_index", str(applied_index))
         self._applied_index = applied_index
 
-    async def install(self, meta: SnapshotMeta, rows: Sequence[Change], bodies: Mapping[int, str]) -> None:
+    async def install(self, meta: SnapshotMeta, rows: Iterable[Change]) -> None:
         async with self._log.transaction(self._server.load_timeout_s) as link:
             for spec in self._rows.specs.values():
                 await link.execute(clear_rows(spec))
-            await self._put_rows(link, rows, bodies)
+            for spec, cells in self._rows.of_snapshot(rows):
+                await link.insert_many(MARIADB.replace(spec), cells)
             await link.put("applied_index", str(meta.index))
             await link.execute("DELETE FROM logdb")
             await link.put("snapshot", logcodec.snapshot_text(meta))
@@ -165,5 +169,4 @@ class MariadbStorage:
         for spec, written, deleted in self._rows.by_table(changes, bodies):
             if deleted:
                 await link.execute_many(MARIADB.delete(spec), deleted)
-            if written:
-                await link.insert_many(MARIADB.replace(spec), written)
+            await link.insert_many(MARIADB.replace(spec), written)

@@ -18,8 +18,8 @@ from .port import StorageError
 from .rows import Cell, Cells
 
 UNKNOWN_DATABASE = 1049
-STATEMENT_BYTES = 1 << 20
-"""A multi-row statement ends at the first row that brings it here; stays below any max_allowed_packet."""
+STATEMENT_BYTES = 128 << 10
+"""A multi-row statement ends at the first row that brings it here: others get their turn after each, some milliseconds."""
 _SESSION = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', sql_notes = 0",
@@ -143,6 +143,8 @@ class Link:
         """Bytes as hexadecimal, here: aiomysql 0.3 cannot with PyMySQL 1.2.3 and later, and this is also the fastest."""
         if isinstance(value, bytes):
             return f"X'{value.hex()}'"
+        if isinstance(value, int):
+            return str(int(value))
         return str(self._open_connection().escape(value))
 
     async def value(self, name: str) -> str | None:

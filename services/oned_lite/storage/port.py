@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from services.oned_lite.node.durable import Loaded
@@ -29,8 +29,9 @@ class Storage(Protocol):
         """The rows as of `applied_index`, in one transaction with that index. `bodies[n]` is the XML of `changes[n]`."""
         ...
 
-    async def install(self, meta: SnapshotMeta, rows: Sequence[Change], bodies: Mapping[int, str]) -> None:
-        """Replaces log and tables by a snapshot, in one durable transaction."""
+    async def install(self, meta: SnapshotMeta, rows: Iterable[Change]) -> None:
+        """Replaces log and tables by a snapshot, in one durable transaction. `rows` come table by table; their XML is left
+        to later writes."""
         ...
 
     async def purge(self, meta: SnapshotMeta, rows_max: int) -> int:

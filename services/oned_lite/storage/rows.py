@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.oned_lite.state import Change, Key, Table
 
 from .port import StorageError
-from .schema import KEY_LENGTH_MAX, NAME_LENGTH_MAX, Column, TableSpec, Type, table_specs
+from .schema import BODY, KEY_LENGTH_MAX, NAME_LENGTH_MAX, ROW, Column, TableSpec, Type, table_specs
 
 Cell = int | str | bytes | None
 Cells = tuple[Cell, ...]
+
+
+class Source(NamedTuple):
+    """What the columns of a row are filled from."""
+
+    row: msgspec.Struct
+    key: Cells
+    data: bytes
+    body: str
+
+
+Fill = Callable[[Source], Cell]
 _INTEGER_MAX = {Type.INTEGER: 2**31 - 1, Type.BIGINT: 2**63 - 1}
 _LENGTH_MAX = {Type.NAME: NAME_LENGTH_MAX, Type.KEY: KEY_LENGTH_MAX}
 
@@ -24,6 +37,9 @@ class Rows:
     def __init__(self, tables: Iterable[Table[Any]]) -> None:
         self.tables = {table.name: table for table in tables}
         self.specs = table_specs(self.tables.values())
+        self._fills = {
+            name: [_fill(self.tables[name], spec, one) for one in spec.columns] for name, spec in self.specs.items()
+        }
 
     def key(self, spec: TableSpec, key: Key) -> Cells:
         """The cells of the primary key."""
@@ -33,14 +49,10 @@ class Rows:
 
     def cells(self, change: Change, body: str) -> Cells:
         """All columns of a row that is not being deleted, in the schema's order."""
-        table, spec = self.tables[change.table], self.specs[change.table]
         assert change.row is not None
-        row = table.decode(change.row)
-        given: dict[str, Cell] = {"body": body, "row": change.row}
-        given.update(zip(spec.key, self.key(spec, change.key), strict=True))
-        return tuple(
-            given[column.name] if column.name in given else _computed(table, column, row) for column in spec.columns
-        )
+        key = self.key(self.specs[change.table], change.key)
+        source = Source(self.tables[change.table].decode(change.row), key, change.row, body)
+        return tuple([fill(source) for fill in self._fills[change.table]])
 
     def change(self, spec: TableSpec, cells: Sequence[Any]) -> Change:
         """From what `select_rows` gives."""
@@ -51,22 +63,28 @@ class Rows:
 
     def by_table(
         self, changes: Sequence[Change], bodies: Mapping[int, str]
-    ) -> Iterable[tuple[TableSpec, list[Cells], list[Cells]]]:
+    ) -> Iterator[tuple[TableSpec, Iterator[Cells], list[Cells]]]:
         """(table, rows to write, keys to delete), the last version of each key. Unknown tables are left out, as the
         store does: a newer server's rows come by snapshot once this one is upgraded."""
         latest = {(change.table, change.key): number for number, change in enumerate(changes)}
-        written: dict[str, list[Cells]] = {}
+        written: dict[str, list[int]] = {}
         deleted: dict[str, list[Cells]] = {}
         for (name, key), number in latest.items():
-            change = changes[number]
             if name not in self.specs:
                 continue
-            if change.row is None:
+            if changes[number].row is None:
                 deleted.setdefault(name, []).append(self.key(self.specs[name], key))
             else:
-                written.setdefault(name, []).append(self.cells(change, bodies.get(number, "")))
+                written.setdefault(name, []).append(number)
         for name in written.keys() | deleted.keys():
-            yield self.specs[name], written.get(name, []), deleted.get(name, [])
+            cells = (self.cells(changes[number], bodies.get(number, "")) for number in written.get(name, ()))
+            yield self.specs[name], cells, deleted.get(name, [])
+
+    def of_snapshot(self, rows: Iterable[Change]) -> Iterator[tuple[TableSpec, Iterator[Cells]]]:
+        """(table, its rows) for rows that come table by table; none is looked at before its turn."""
+        for name, changes in groupby(rows, key=lambda change: change.table):
+            if name in self.specs:
+                yield self.specs[name], (self.cells(change, "") for change in changes)
 
 
 def _json_key(spec: TableSpec, text: str) -> Key:
@@ -76,17 +94,44 @@ def _json_key(spec: TableSpec, text: str) -> Key:
         raise StorageError(f"{spec.name}: {text!r} is no key") from error
 
 
-def _computed(table: Table[Any], column: Column, row: msgspec.Struct) -> Cell:
-    """A search column. It must never stop a write, so what does not fit is cut: the row itself is whole."""
-    function = table.columns.get(column.name)
-    value = _attribute(row, column.source or column.name) if function is None else function(row)
+def _fill(table: Table[Any], spec: TableSpec, column: Column) -> Fill:
+    """How a column gets its value. A search column must never stop a write, so what does not fit is cut: the row itself is
+    whole."""
+    if column.name in spec.key:
+        return _nth(spec.key.index(column.name))
+    if column is BODY:
+        return lambda source: source.body
+    if column is ROW:
+        return lambda source: source.data
+    value = table.columns.get(column.name) or _attribute(column.source or column.name)
     if column.type in _INTEGER_MAX:
-        bound = _INTEGER_MAX[column.type]
-        return max(-bound - 1, min(bound, int(value))) if isinstance(value, int) else 0
-    text = "" if value is None else str(value)
-    return text[: _LENGTH_MAX[column.type]] if column.type in _LENGTH_MAX else text
+        return _integer(value, _INTEGER_MAX[column.type])
+    return _text(value, _LENGTH_MAX.get(column.type))
 
 
-def _attribute(row: msgspec.Struct, name: str) -> object:
-    value = getattr(row, name, None)
-    return getattr(getattr(row, "permissions", None), name, None) if value is None else value
+def _nth(place: int) -> Fill:
+    return lambda source: source.key[place]
+
+
+def _integer(value: Callable[[Any], object], bound: int) -> Fill:
+    def fill(source: Source) -> Cell:
+        found = value(source.row)
+        return max(-bound - 1, min(bound, int(found))) if isinstance(found, int) else 0
+
+    return fill
+
+
+def _text(value: Callable[[Any], object], length_max: int | None) -> Fill:
+    def fill(source: Source) -> Cell:
+        found = value(source.row)
+        return "" if found is None else str(found)[:length_max]
+
+    return fill
+
+
+def _attribute(name: str) -> Callable[[Any], object]:
+    def value(row: msgspec.Struct) -> object:
+        found = getattr(row, name, None)
+        return getattr(getattr(row, "permissions", None), name, None) if found is None else found
+
+    return value

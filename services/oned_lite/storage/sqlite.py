@@ -54,9 +54,9 @@ class SqliteStorage:
     async def write_rows(self, applied_index: int, changes: Sequence[Change], bodies: Mapping[int, str]) -> None:
         await self._tables.file.run(lambda: self._tables.write(applied_index, changes, bodies))
 
-    async def install(self, meta: SnapshotMeta, rows: Sequence[Change], bodies: Mapping[int, str]) -> None:
+    async def install(self, meta: SnapshotMeta, rows: Iterable[Change]) -> None:
         """The tables come first and remember the snapshot: if the log is not reached, `load` finishes the job."""
-        await self._tables.file.run(lambda: self._tables.replace(meta, rows, bodies))
+        await self._tables.file.run(lambda: self._tables.replace(meta, rows))
         await self._log.file.run(lambda: self._log.restart_at(meta))
 
     async def purge(self, meta: SnapshotMeta, rows_max: int) -> int:
@@ -248,11 +248,12 @@ class _TablesFile:
 
         self.file.commit(write, fatal=False)
 
-    def replace(self, meta: SnapshotMeta, changes: Sequence[Change], bodies: Mapping[int, str]) -> None:
+    def replace(self, meta: SnapshotMeta, rows: Iterable[Change]) -> None:
         def replace(connection: sqlite3.Connection) -> None:
             for spec in self._rows.specs.values():
                 connection.execute(clear_rows(spec))
-            self._put_rows(connection, changes, bodies)
+            for spec, cells in self._rows.of_snapshot(rows):
+                connection.executemany(SQLITE.replace(spec), cells)
             _put(connection, "applied_index", str(meta.index))
             _put(connection, "snapshot", logcodec.snapshot_text(meta))
 
@@ -279,8 +280,7 @@ class _TablesFile:
         for spec, written, deleted in self._rows.by_table(changes, bodies):
             if deleted:
                 connection.executemany(SQLITE.delete(spec), deleted)
-            if written:
-                connection.executemany(SQLITE.replace(spec), written)
+            connection.executemany(SQLITE.replace(spec), written)
 
     def _applied_index(self, connection: sqlite3.Connection) -> int:
         return int(_value(connection, "applied_index") or 0)

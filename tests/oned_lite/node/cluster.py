@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Disk:
         self.hard_state = persist.hard_state or self.hard_state
         if persist.install is not None:
             self.snapshot, self.entries = persist.install.meta, []
-            self.applied_index, self.rows = persist.install.meta.index, persist.install.rows
+            self.applied_index, self.rows = persist.install.meta.index, tuple(persist.install.rows)
         if persist.entries:
             first = persist.entries[0].index
             self.entries = [entry for entry in self.entries if entry.index < first] + list(persist.entries)
@@ -54,17 +54,20 @@ class Disk:
 class Cluster:
     """`servers` nodes; time passes only in `run`."""
 
-    def __init__(self, servers: int = 3, *, seed: int = 1) -> None:
+    def __init__(self, servers: int = 3, *, seed: int = 1, retention_entries: int = 20_000) -> None:
         self.now_ms = 0
         self.seed = seed
         self.events = 0
         self.members = tuple(member(number) for number in range(servers))
         self.joined: set[int] = set()
-        self.retention_entries = 20_000
+        self.retention_entries = retention_entries
+        self.slow_disks: set[int] = set()
+        self.installed = 0
         self.peers: dict[int, Peers] = {}
         self.notices: list[str] = []
         self.disks = [Disk() for _ in range(servers)]
         self.nodes: list[Node | None] = [None] * servers
+        self._queued: dict[int, deque[Persist]] = defaultdict(deque)
         self.links: deque[tuple[int, int, bytes]] = deque()
         self.cut: set[tuple[int, int]] = set()
         self.answers: dict[tuple[int, int], Value] = {}
@@ -106,6 +109,7 @@ class Cluster:
     # ------------------------------------------------------------------ faults
     def kill(self, number: int) -> None:
         self.nodes[number] = None
+        self._queued[number].clear()
         self.links = deque(one for one in self.links if number not in one[:2])
         for other in self.up():
             self._node(other).peer_disconnected(number, self.moment())
@@ -193,9 +197,8 @@ class Cluster:
             self.links.append((number, peer, frame))
         for reply in effects.replies:
             self.answers[number, reply.request_id] = decode_response(reply.body)
-        for persist in effects.persist:
-            self.disks[number].write(persist)
-            self._node(number).persisted(persist.ticket, self.moment())
+        self._queued[number].extend(effects.persist)
+        self._write(number)
         self.peers[number] = effects.peers or self.peers.get(number, Peers(()))
         self.notices += effects.notices
         if effects.applied:
@@ -203,6 +206,19 @@ class Cluster:
         if effects.purge is not None:
             self.disks[number].purge(effects.purge)
         return bool(effects.frames or effects.replies or effects.persist or effects.applied)
+
+    def _write(self, number: int) -> None:
+        """What waits becomes durable, unless the disk is one of the `slow_disks`."""
+        queued = self._queued[number]
+        while queued and number not in self.slow_disks:
+            persist = queued.popleft()
+            self.installed += persist.install is not None
+            self.disks[number].write(persist)
+            self._node(number).persisted(persist.ticket, self.moment())
+
+    def unwritten(self, number: int) -> bool:
+        """Whether a snapshot waits for the disk."""
+        return any(persist.install is not None for persist in self._queued[number])
 
     def _write_tables(self, number: int) -> None:
         """The tables are never behind here."""

@@ -109,11 +109,7 @@ def test_servers_that_are_added_catch_up_and_count() -> None:
 
 
 def test_a_server_joins_by_snapshot_where_the_log_no_longer_reaches_back() -> None:
-    cluster = Cluster(3)
-    cluster.retention_entries = 20
-    for number in range(3):
-        cluster.kill(number)
-        cluster.start(number)
+    cluster = Cluster(3, retention_entries=20)
     leader = cluster.elect()
     for number in range(100):
         assert write(cluster, leader, f"t{number}")[0] is True

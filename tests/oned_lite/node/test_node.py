@@ -157,3 +157,44 @@ def test_a_wrong_password_is_refused_with_or_without_a_leader() -> None:
     cluster.elect()
     answer = cluster.call(0, "one.zone.raftstatus", session=ADMIN + "x")
     assert answer[:3] == [False, "[one.zone.raftstatus] User couldn't be authenticated, aborting call.", 256]
+
+
+def test_a_server_that_gets_a_snapshot_while_writes_go_on_ends_with_the_same_state() -> None:
+    cluster, leader, away = with_one_left_behind()
+
+    cluster.start(away)
+    for number in range(40, 60):
+        assert cluster.call(leader, "one.template.allocate", f"NAME = t{number}")[0] is True
+    assert cluster.run(3000, until=lambda: same_state(cluster))
+
+    assert cluster.disks[away].snapshot is not None
+    assert "<NAME>t59</NAME>" in cluster.call(away, "one.template.info", 59)[1]
+
+
+def test_the_log_behind_a_snapshot_is_kept_until_its_receiver_has_it() -> None:
+    """Or a zone that writes faster than a snapshot can be taken over would send one after the other."""
+    cluster, leader, away = with_one_left_behind()
+    cluster.slow_disks.add(away)
+    cluster.start(away)
+    cluster.run(500, until=lambda: cluster.unwritten(away))
+    for number in range(40, 60):
+        assert cluster.call(leader, "one.template.allocate", f"NAME = t{number}")[0] is True
+    cluster.slow_disks.clear()
+
+    assert cluster.run(3000, until=lambda: same_state(cluster))
+    assert cluster.installed == 1
+
+
+def with_one_left_behind() -> tuple[Cluster, int, int]:
+    """A cluster, its leader, and a server that is down and needs more than the log holds."""
+    cluster = Cluster(3, retention_entries=5)
+    leader = cluster.elect()
+    away = (leader + 1) % 3
+    cluster.kill(away)
+    for number in range(40):
+        assert cluster.call(leader, "one.template.allocate", f"NAME = t{number}")[0] is True
+    return cluster, leader, away
+
+
+def same_state(cluster: Cluster) -> bool:
+    return len({cluster.nodes[n].status().state_hash for n in cluster.up()}) == 1  # type: ignore[union-attr]

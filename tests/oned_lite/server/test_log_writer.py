@@ -87,7 +87,7 @@ async def test_writes_that_come_during_a_commit_share_the_next() -> None:
             done.set()
 
     async def install(install: Install) -> None:
-        await storage.install(install.meta, install.rows, {})
+        await storage.install(install.meta, install.rows)
 
     writer = LogWriter(storage, install, persisted)
     task = asyncio.create_task(writer.run())

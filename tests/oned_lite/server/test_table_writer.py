@@ -117,13 +117,28 @@ async def test_a_snapshot_replaces_everything_and_its_xml_follows(bench: Bench) 
     rows = (template(1, "new"), template(2, "newer"))
 
     await bench.writer.install(Install(SnapshotMeta(5000, 1, Configuration(voters=(0,))), rows))
-    bench.store.load(5000, rows)
+    loaded = Store(TABLES)
+    loaded.load(5000, rows)
+    bench.store.replace_by(loaded)
     await bench.storage.persist(None, [Entry(5001, 1, EntryKind.NOOP, b"")])
     bench.apply(5001)
 
     await until(lambda: bench.written[-1:] == [5001])
     assert {oid: name for oid, (name, _) in bench.names().items()} == {1: "new", 2: "newer"}
-    assert all(body.startswith("<VMTEMPLATE>") for _, body in bench.names().values())
+    await until(lambda: all(body.startswith("<VMTEMPLATE>") for _, body in bench.names().values()))
+
+
+async def test_xml_that_follows_a_snapshot_leaves_alone_what_has_changed_since(bench: Bench) -> None:
+    rows = tuple(template(oid, f"t{oid}") for oid in range(600))
+    await bench.writer.install(Install(SnapshotMeta(5000, 1, Configuration(voters=(0,))), rows))
+    loaded = Store(TABLES)
+    loaded.load(5000, rows)
+    bench.store.replace_by(loaded)
+
+    bench.apply(5001, template(3, "changed"), Change("template_pool", 599, None))
+
+    await until(lambda: len(bench.names()) == 599 and all(body for _, body in bench.names().values()))
+    assert bench.names()[3][0] == "changed"
 
 
 async def test_the_log_is_purged_in_the_background(bench: Bench) -> None:

@@ -193,7 +193,7 @@ async def test_a_snapshot_replaces_log_and_tables(reopen: Opener) -> None:
     await storage.write_rows(8, (template(0), template(1), note(1)), {})
     rows = (template(1, "other"), counter("vm_pool", 9))
 
-    await storage.install(snapshot(100, term=3), rows, {})
+    await storage.install(snapshot(100, term=3), rows)
     loaded = await reopen().load()
 
     assert loaded.hard_state == HardState(3, 1)
@@ -204,7 +204,7 @@ async def test_a_snapshot_replaces_log_and_tables(reopen: Opener) -> None:
 async def test_the_log_goes_on_after_a_snapshot(reopen: Opener) -> None:
     storage = await opened(reopen)
     await storage.persist(None, entries(1, 3))
-    await storage.install(snapshot(100), (template(0),), {})
+    await storage.install(snapshot(100), (template(0),))
 
     await storage.persist(None, entries(101, 102, term=4))
     await storage.write_rows(102, (template(1),), {})

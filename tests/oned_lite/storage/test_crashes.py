@@ -123,7 +123,7 @@ async def test_an_install_cut_short_is_finished_at_the_next_start(tmp_path: Path
     somebody = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
     somebody.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError):
-        await storage.install(snapshot(50), (template(9),), {})
+        await storage.install(snapshot(50), (template(9),))
     somebody.close()
     await storage.close()
 
