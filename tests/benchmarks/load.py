@@ -22,7 +22,8 @@ from tests.support.oned import ROOT
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Connection `n` goes to `ports[n % len(ports)]` and sends `bodies[n % len(bodies)]`, COUNT in it replaced by a number
-    that grows. `good`: what every good answer contains. `pause_s`: between an answer and the next request.
+    that grows. `good`: what every good answer contains. `pause_s`: between an answer and the next request. It ends after
+    `seconds`, or after `requests` where there are not endlessly many.
     """
 
     ports: Sequence[int]
@@ -33,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     seconds: float
     pause_s: float = 0.0
+    requests: int = 0
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -58,6 +60,9 @@ class _Run:
         self.sent = 0
         self.until = time.perf_counter() + plan.seconds
 
+    def is_over(self, now_s: float) -> bool:
+        return now_s > self.until or 0 < self.plan.requests <= self.sent
+
     def failed(self, why: str) -> None:
         self.failures += 1
         self.first_failure = self.first_failure or why
@@ -78,7 +83,7 @@ class _Connection(asyncio.Protocol):
     def _send(self) -> None:
         run = self._run
         self._sent_at = time.perf_counter()
-        if self._sent_at > run.until:
+        if run.is_over(self._sent_at):
             self._transport.close()
             return
         run.sent += 1
@@ -112,7 +117,7 @@ class _Connection(asyncio.Protocol):
             self._run.failed(answer.decode(errors="replace")[-400:])
 
     def connection_lost(self, error: Exception | None) -> None:
-        if time.perf_counter() < self._run.until:
+        if not self._run.is_over(time.perf_counter()):
             self._run.failed(f"connection lost: {error}")
         self.ended.set_result(None)
 

@@ -7,6 +7,7 @@ memory, and as soon as the database can be read again a new node takes its place
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from services.oned_lite.storage.port import Storage, StorageError
 
 from .calls import Answered
 from .clock import Clock, now_ms
+from .lateness import Lateness
 from .log_writer import LogWriter
 from .table_writer import TableWriter
 from .work_runner import WorkRunner
@@ -125,6 +127,7 @@ class Engine:
         self._peers = Peers(())
         self.role: RoleChanged | None = None
         self.counters = Counters()
+        self.lateness = Lateness(TICK_S)
         self.storage_problem = ""
 
     # ------------------------------------------------------------------ the outside
@@ -192,8 +195,17 @@ class Engine:
         return (self._log_writer.commits, self._log_writer.entries) if self._log_writer else (0, 0)
 
     async def load(self) -> None:
-        """Reads the database. Raises StorageError."""
-        self._begin(await self._storage.load())
+        """Reads the database. Raises StorageError.
+
+        Hundreds of thousands of objects that will stay come to be here, and none that could be collected: looking for
+        those again and again would take most of the time, and later a long pause each time.
+        """
+        gc.disable()
+        try:
+            self._begin(await self._storage.load())
+        finally:
+            gc.enable()
+        gc.freeze()
 
     async def caught_up(self, within_s: float) -> None:
         """Waits until everything that was in the log at the start is applied, so that reads are not older than what this
@@ -280,9 +292,11 @@ class Engine:
         self._progress.set()
 
     async def _tick(self) -> None:
+        self.lateness = Lateness(TICK_S)
         while True:
             self.post(lambda node, now: node.tick(now))
             await asyncio.sleep(TICK_S)
+            self.lateness.ticked()
 
     async def _stop_on(self, stop: asyncio.Event) -> None:
         await stop.wait()

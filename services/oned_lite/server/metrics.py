@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
@@ -64,3 +64,11 @@ def _traffic_metrics(engine: Engine, connections: int) -> Iterator[Metric]:
     for what, count in engine.backlog().items():
         waiting.add_metric([what], count)
     yield waiting
+    late = HistogramMetricFamily(
+        "oned_loop_late_seconds",
+        "How late a timer of 20 ms came; `own`: counting only processor time that this process's loop took in one go",
+        labels=["time"],
+    )
+    for name, histogram in (("wall", engine.lateness.wall), ("own", engine.lateness.own)):
+        late.add_metric([name], list(histogram.cumulated()), histogram.sum_s)
+    yield late

@@ -80,6 +80,7 @@ def test_pages_for_probes(oned: Oned) -> None:
     status, metrics = oned.page("/metrics")
     assert status == 200
     assert b'oned_role{role="solo"} 1.0' in metrics
+    assert b'oned_loop_late_seconds_bucket{le="0.1",time="own"}' in metrics
     assert oned.page("/nothing")[0] == 404
     assert oned.page("/RPC2")[0] == 405
 
