@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
-from services.balancer.core.paths import normalise
-from services.balancer.core.variables import Part, Scope, Template, join_parts
+from services.balancer.core.paths import escape_path, escape_target, normalise
+from services.balancer.core.variables import Part, Reader, Scope, Template, join_parts
 from services.balancer.site import Route
 from services.balancer.wire.fields import HOP_BY_HOP
 from services.balancer.wire.request import RequestHead
 
 _PLAIN_NAME = b"-0123456789abcdefghijklmnopqrstuvwxyz"
-_KEPT = "/:@!$&'()*+,;=~-._"  # what a path may hold unescaped
 _NOT_FORWARDED = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 
 
@@ -29,7 +26,8 @@ def compose_fields(scope: Scope, route: Route, *, keep_alive: bool) -> tuple[Par
         parts.append(_host_line)
     parts += _connection_lines(request, route, keep_alive=keep_alive)
     hidden = _NOT_FORWARDED | route.replaced | set(request.connection_options)
-    parts += [line + b"\r\n" for name, _, line in request.fields if name not in hidden and _plain(name)]
+    parts += [line + b"\r\n" for name, _, line in request.fields
+              if name not in hidden and _plain(name, underscores=route.underscores)]  # fmt: skip
     return join_parts(parts)
 
 
@@ -40,14 +38,28 @@ def framing_lines(request: RequestHead, length: int | None) -> bytes:
     return b"Transfer-Encoding: chunked\r\n\r\n" if request.chunked else b"\r\n"
 
 
-def target_for(request: RequestHead, route: Route) -> bytes:
+def request_line(request: RequestHead, route: Route, rewritten: bytes = b"") -> tuple[Part, ...]:
+    """The first line for the upstream; ``rewritten`` is the target that a rule made, if one did."""
+    begin, end = request.method + b" ", b" HTTP/1.%d\r\n" % route.minor
+    if rewritten or route.target is None:
+        return (begin + (rewritten or _target(request, route)) + end,)
+    parts = [part if isinstance(part, bytes) else _in_target(part.read) for part in route.target.parts]
+    return join_parts([begin, *parts, end])
+
+
+def _in_target(read: Reader) -> Reader:
+    """What a variable says is decoded, maybe; a space or a line's end would make another request line of it."""
+    return lambda scope: escape_target(read(scope))
+
+
+def _target(request: RequestHead, route: Route) -> bytes:
     """The target in origin form; with ``upstream_uri`` the route's prefix is replaced by it (nginx ``proxy_pass``)."""
     if not route.upstream_uri:
         if request.target[:1] == b"/" or request.target == b"*":
             return request.target
         path = request.path
     else:
-        path = route.upstream_uri + quote(normalise(request.path)[len(route.prefix) :], safe=_KEPT).encode()
+        path = route.upstream_uri + escape_path(normalise(request.path)[len(route.prefix) :])
     return path + b"?" + request.query if request.query else path
 
 
@@ -56,9 +68,16 @@ def _host_line(scope: Scope) -> bytes:
     return b"Host: %b\r\n" % host if host else b""
 
 
-def _plain(name: bytes) -> bool:
+def rewritten_target(request: RequestHead, path: bytes) -> bytes:
+    """The target of a request whose path a rule changed (nginx ``rewrite … break``): a ``?`` at its end drops the query."""
+    path, mark, _ = path.partition(b"?")
+    query = b"" if mark else request.query
+    return escape_path(path) + (b"?" + query if query else b"")
+
+
+def _plain(name: bytes, *, underscores: bool) -> bool:
     """Names with other characters are dropped, as by nginx: an underscore can pose as a dash behind CGI gateways."""
-    return not name.translate(None, _PLAIN_NAME)
+    return not name.translate(None, _PLAIN_NAME + b"_" if underscores else _PLAIN_NAME)
 
 
 def _line(scope: Scope, name: bytes, template: Template) -> list[Part]:

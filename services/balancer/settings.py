@@ -26,6 +26,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slow_start_s: Seconds = 0
     backup: bool = False
     down: bool = False
+    drain: bool = False
 
 
 class HeaderMatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +72,26 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout_s: Seconds = 60
 
 
+TlsVersion = Literal["TLSv1.2", "TLSv1.3"]
+
+
+class UpstreamTls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS to the servers of an upstream (nginx ``proxy_pass https://`` and ``proxy_ssl_…``).
+
+    As in nginx, certificates are not verified and no name is sent unless asked for. ``name`` is the upstream's own by
+    default; ``trusted`` the system's authorities. Verifying sends the name, too.
+    """
+
+    verify: bool = False
+    trusted: str = ""
+    name: str = ""
+    send_name: bool = False
+    protocols: tuple[TlsVersion, ...] = ("TLSv1.2", "TLSv1.3")
+    ciphers: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group of servers. ``zone``: workers share what they know of them (nginx ``zone``)."""
 
@@ -81,28 +102,90 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     health_check: HealthCheck | list[HealthCheck] | None = None
     queue: Queue | None = None
     zone: bool = False
+    tls: UpstreamTls | None = None
     panic_percent: Percent = 0
     max_ejected_percent: Percent = 0
 
 
 class Return(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An answer of the balancer itself: a redirect when ``location`` is set (nginx ``return``)."""
+    """An answer of the balancer itself: a redirect when ``location`` is set (nginx ``return``).
+
+    Status 444 closes the connection without an answer. ``file`` is read at the start and sent as it is.
+    """
 
     status: Annotated[int, Meta(ge=200, le=599)]
     location: str = ""
     text: str = ""
+    file: str = ""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Something tried before a request goes to the upstream; the first rule that applies decides.
+
+    ``when`` is one condition, ``[VARIABLE]`` or ``[VARIABLE, OPERATOR, VALUE]`` with ``=``, ``!=``, ``~``, ``~*``, ``!~``
+    or ``!~*`` (nginx ``if``); ``pattern`` must match the path (nginx ``rewrite``); both may be left out. Then either
+    ``answer`` is given, or the request goes on as ``uri``, where ``$1`` is what the pattern captured.
+    """
+
+    when: list[str] = []
+    pattern: str = ""
+    answer: Return | None = None
+    uri: str = ""
+
+
+class Redirect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ``Location`` of an answer is rewritten: what begins with ``match``, or matches a pattern ``~…``."""
+
+    match: str
+    to: str
+
+
+class ErrorPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What clients get instead of an error (nginx ``error_page``); ``status`` 0 keeps the error's own."""
+
+    statuses: list[Annotated[int, Meta(ge=300, le=599)]]
+    answer: Return
+    status: Annotated[int, Meta(ge=0, le=599)] = 0
+
+
+class ConnLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At most ``most`` requests in progress for each value of ``key`` (nginx ``limit_conn``); ``zone`` shares the count."""
+
+    key: str
+    most: Positive
+    zone: str = ""
+
+
+class AccessLog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line per request, to a file or to ``stderr``; only those for which ``when`` is neither empty nor 0."""
+
+    path: str
+    format: str = "combined"
+    escape: Literal["default", "json", "none"] = "default"
+    when: str = ""
 
 
 class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where requests of a path go, and how. Times in seconds, sizes in bytes."""
+    """Where requests of a path go, and how. Times in seconds, sizes in bytes.
+
+    ``upstream_uri`` replaces the location's path; ``upstream_target``, a text with variables, the whole target.
+    ``access`` lists ``allow NETWORK`` and ``deny NETWORK``, NETWORK may be ``all``; the first that fits decides.
+    ``access_logs`` None means the log of the whole file.
+    """
 
     path: str = "/"
     upstream: str = ""
     upstream_uri: str = ""
+    upstream_target: str = ""
     answer: Return | None = None
+    rules: list[Rule] = []
+    access: list[str] = []
     set_headers: dict[str, str] = {}
     add_headers: dict[str, str] = {}
+    add_headers_always: dict[str, str] = {}
     hide_headers: list[str] = []
+    underscores_in_headers: bool = False
     variables: dict[str, str] = {}
     next_upstream: list[str] = msgspec.field(default_factory=lambda: ["error", "timeout"])
     next_upstream_tries: Natural = 0
@@ -110,6 +193,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     connect_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
     send_timeout_s: Annotated[float, Meta(gt=0, le=86400)] = 60
     read_timeout_s: Annotated[float, Meta(gt=0, le=86400)] = 60
+    bind: str = ""
     max_body_bytes: Natural = 1 << 20
     request_buffering: bool = True
     request_buffer_bytes: Annotated[int, Meta(ge=0, le=1 << 28)] = 1 << 20
@@ -117,8 +201,16 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     buffer_bytes: Annotated[int, Meta(ge=4096, le=1 << 28)] = 1 << 19
     websocket: bool = True
     http_version: str = "1.1"
-    redirect_from: str = ""
-    redirect_to: str = ""
+    redirects: list[Redirect] = []
+    absolute_redirects: bool = False
+    cookie_domains: list[Redirect] = []
+    cookie_paths: list[Redirect] = []
+    ignore_client_abort: bool = False
+    intercept_errors: bool = False
+    error_pages: list[ErrorPage] = []
+    conn_limits: list[ConnLimit] = []
+    conn_limit_status: Annotated[int, Meta(ge=400, le=599)] = 503
+    access_logs: list[AccessLog] | None = None
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,8 +218,9 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     certificate: str
     key: str
-    protocols: tuple[Literal["TLSv1.2", "TLSv1.3"], ...] = ("TLSv1.2", "TLSv1.3")
+    protocols: tuple[TlsVersion, ...] = ("TLSv1.2", "TLSv1.3")
     ciphers: str = ""
+    prefer_server_ciphers: bool = False
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,13 +254,6 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] = 32768
     connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 16384
     connections_per_address: Natural = 0
-
-
-class AccessLog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line per request, to a file or to ``stderr``."""
-
-    path: str
-    format: str = "combined"
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

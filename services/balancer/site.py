@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from services.balancer.compile import URI, Compiler, cookie_rewriting
 from services.balancer.core.groups import GroupSettings, KeepAlive
 from services.balancer.core.health import CheckSettings, Guards, HeaderRule, Match, StatusRange
+from services.balancer.core.patterns import compile_pattern
 from services.balancer.core.peers import PeerSettings
-from services.balancer.core.retry import CONFIGURABLE, Condition, RetryPolicy
-from services.balancer.core.routing import Hosts, Locations, parse_pattern
+from services.balancer.core.retry import RetryPolicy
+from services.balancer.core.rewriting import CookieRewriting, Redirection
+from services.balancer.core.routing import Hosts, Locations, Pattern, parse_pattern
+from services.balancer.core.rules import Access, Rule
+from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import METHODS
-from services.balancer.core.variables import MapTable, Names, Reach, Template, Variable, compile_template, setting
-from services.balancer.settings import HealthCheck, Location, MapVariable, Return, Settings, Site, Tls, Upstream
-from services.balancer.wire.fields import TOKEN
+from services.balancer.core.variables import (
+    BUILT_IN,
+    Names,
+    Reach,
+    Template,
+    Variable,
+    captures,
+    escaped_capture,
+    setting,
+)
+from services.balancer.settings import AccessLog, HealthCheck, Location, Return, Settings, Site, Tls, Upstream
+from services.balancer.settings import Rule as RuleSettings
 from services.balancer.wire.request import HeadLimits
 
 LOG_FORMATS = {
@@ -33,6 +47,25 @@ class SiteError(Exception):
         super().__init__("\n".join(self.problems))
 
 
+@dataclass(frozen=True, slots=True)
+class LogPlan:
+    """One access log of a route."""
+
+    path: str
+    form: Template
+    escape: str
+    when: Template | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnLimitPlan:
+    """At most ``most`` requests in progress for each text of ``key`` within a zone."""
+
+    zone: str
+    key: Template
+    most: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
     """A location, compiled. ``group`` is the name of an upstream, empty when the balancer answers itself."""
@@ -41,32 +74,51 @@ class Route:
     names: Names
     prefix: bytes = b"/"
     upstream_uri: bytes = b""
+    target: Template | None = None
+    rules: tuple[Rule[Route], ...] = ()
+    access: Access | None = None
+    denied: Route | None = None
     answer: Return | None = None
-    answer_location: Template | None = None
+    answer_text: Template | None = None
     set_headers: tuple[tuple[bytes, Template], ...] = ()
     replaced: frozenset[bytes] = frozenset()
     add_headers: tuple[tuple[bytes, Template], ...] = ()
+    add_headers_always: tuple[tuple[bytes, Template], ...] = ()
     hide_headers: frozenset[bytes] = frozenset()
+    underscores: bool = False
     hash_key: Template | None = None
     by_address: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     connect_timeout_s: float = 60.0
     send_timeout_s: float = 60.0
     read_timeout_s: float = 60.0
+    bind: str = ""
     max_body_bytes: int = 1 << 20
     request_buffer_bytes: int = 1 << 20
-    response_buffer_bytes: int = 1 << 18
+    response_buffer_bytes: int = 1 << 19
     websocket: bool = True
     minor: int = 1
-    redirect_from: bytes = b""
-    redirect_to: Template | None = None
+    redirects: tuple[Redirection, ...] = ()
+    absolute_redirects: bool = False
+    cookies: CookieRewriting = field(default_factory=CookieRewriting)
+    ignore_abort: bool = False
+    intercept_errors: bool = False
+    error_pages: Mapping[int, Route] = field(default_factory=dict)
+    conn_limits: tuple[ConnLimitPlan, ...] = ()
+    conn_limit_status: int = 503
+    logs: tuple[LogPlan, ...] = ()
     steady: bool = field(init=False)  # the same request on the same connection has the same head for the upstream
     edits_answers: bool = field(init=False)
+    looks_closer: bool = field(init=False)  # an ordinary answer needs more than to be passed on
+    plain: bool = field(init=False)  # the head of a request decides what becomes of it
 
     def __post_init__(self) -> None:
-        steady = all(template.reach < Reach.REQUEST for _, template in self.set_headers)
-        object.__setattr__(self, "steady", steady)
-        object.__setattr__(self, "edits_answers", bool(self.add_headers or self.hide_headers or self.redirect_to))
+        moving = [template for _, template in self.set_headers] + ([self.target] if self.target else [])
+        object.__setattr__(self, "steady", all(template.reach < Reach.REQUEST for template in moving))
+        edits = self.add_headers or self.add_headers_always or self.hide_headers or self.redirects or self.cookies
+        object.__setattr__(self, "edits_answers", bool(edits))
+        object.__setattr__(self, "looks_closer", bool(edits or self.intercept_errors or self.ignore_abort))
+        object.__setattr__(self, "plain", not (self.rules or self.access or self.conn_limits))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +128,7 @@ class VirtualServer:
     names: tuple[str, ...]
     locations: Locations[Route]
     tls: Tls | None
+    fallback: Route
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +138,11 @@ class ListenerPlan:
     address: str
     hosts: Hosts[VirtualServer]
     servers: tuple[VirtualServer, ...]
+
+    @property
+    def fallback(self) -> Route:
+        """The route whose logs and error pages serve requests that cannot be read."""
+        return self.hosts.default.fallback
 
     @property
     def tls(self) -> tuple[Tls, ...]:
@@ -99,7 +157,7 @@ class Plan:
     groups: Mapping[str, GroupSettings]
     listeners: Mapping[str, ListenerPlan]
     limits: HeadLimits
-    log_format: Template | None
+    logs: frozenset[str]  # paths
 
 
 def build(settings: Settings) -> Plan:
@@ -111,32 +169,20 @@ def build(settings: Settings) -> Plan:
     return plan
 
 
-class _Builder:
-    """Collects problems while compiling; every helper goes on after one."""
+class _Builder(Compiler):
+    """Makes a plan of settings."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self.settings = settings
-        self.problems: list[str] = []
-        self.variables: dict[str, Variable] = {}
+        self._log_paths: set[str] = set()
 
     def plan(self) -> Plan:
         self._declare_variables()
         groups = {name: self._group(name, upstream) for name, upstream in self.settings.upstreams.items()}
         listeners = self._listeners()
         self._status()
-        return Plan(self.settings, groups, listeners, self._limits(), self._log_format())
-
-    def _complain(self, where: str, problem: object) -> None:
-        self.problems.append(f"{where}: {problem}")
-
-    def _template(self, where: str, text: str) -> Template:
-        try:
-            return compile_template(text, self.variables)
-        except ValueError as error:
-            self._complain(where, error)
-            return Template(())
-
-    # Variables
+        return Plan(self.settings, groups, listeners, self._limits(), frozenset(self._log_paths))
 
     def _declare_variables(self) -> None:
         for site in self._sites():
@@ -144,33 +190,17 @@ class _Builder:
                 for name in location.variables:
                     self.variables.setdefault(name, setting(name))
         for index, entry in enumerate(self.settings.maps):
-            self.variables[entry.name] = self._map(f"maps[{index}]", entry)
-
-    def _map(self, where: str, entry: MapVariable) -> Variable:
-        exact: dict[bytes, Template] = {}
-        patterns: list[tuple[re.Pattern[bytes], Template]] = []
-        for key, value in entry.values.items():
-            result = self._template(where, value)
-            if not key.startswith("~"):
-                exact[key.lower().encode()] = result
-                continue
-            flags = re.IGNORECASE if key.startswith("~*") else 0
-            try:
-                patterns.append((re.compile(key.lstrip("~*").encode(), flags), result))
-            except re.error as error:
-                self._complain(where, f"bad pattern {key!r}: {error}")
-        default = self._template(where, entry.default)
-        return MapTable(self._template(where, entry.source), exact, tuple(patterns), default).variable()
+            self.variables[entry.name] = self.map(f"maps[{index}]", entry)
 
     # Upstreams
 
     def _group(self, name: str, upstream: Upstream) -> GroupSettings:
         where = f"upstreams.{name}"
         if upstream.method not in METHODS:
-            self._complain(f"{where}.method", f"expected one of {', '.join(METHODS)}, got {upstream.method!r}")
+            self.complain(f"{where}.method", f"expected one of {', '.join(METHODS)}, got {upstream.method!r}")
             return GroupSettings(name=name, servers=())
         if upstream.method.startswith("hash") and not upstream.hash_key:
-            self._complain(f"{where}.hash_key", "the hash method needs a key, such as $request_uri")
+            self.complain(f"{where}.hash_key", "the hash method needs a key, such as $request_uri")
         servers = tuple(
             PeerSettings(**{key: getattr(server, key) for key in server.__struct_fields__})
             for server in upstream.servers
@@ -182,7 +212,8 @@ class _Builder:
             method=upstream.method,
             hash_key=upstream.hash_key,
             keepalive=KeepAlive(**{k: getattr(upstream.keepalive, k) for k in upstream.keepalive.__struct_fields__}),
-            checks=self._checks(where, upstream),
+            checks=self._checks(name, upstream),
+            tls=_tls_settings(name, upstream),
             guards=Guards(upstream.panic_percent, upstream.max_ejected_percent),
             queue=upstream.queue.size if upstream.queue else 0,
             queue_timeout_s=upstream.queue.timeout_s if upstream.queue else 0.0,
@@ -194,25 +225,26 @@ class _Builder:
         for index, server in enumerate(servers):
             at = f"{where}.servers[{index}]"
             if not valid_address(server.address):
-                self._complain(f"{at}.address", f"expected HOST:PORT, got {server.address!r}")
+                self.complain(f"{at}.address", f"expected HOST:PORT, got {server.address!r}")
             if server.address in seen:
-                self._complain(f"{at}.address", f"{server.address} is listed twice")
+                self.complain(f"{at}.address", f"{server.address} is listed twice")
             seen.add(server.address)
             if server.backup and upstream.method not in ("round_robin", "least_conn"):
-                self._complain(f"{at}.backup", f"cannot be used with {upstream.method}")
+                self.complain(f"{at}.backup", f"cannot be used with {upstream.method}")
         if all(server.backup for server in servers):
-            self._complain(where, "every server is a backup")
+            self.complain(where, "every server is a backup")
 
-    def _checks(self, where: str, upstream: Upstream) -> tuple[CheckSettings, ...]:
+    def _checks(self, name: str, upstream: Upstream) -> tuple[CheckSettings, ...]:
         listed = upstream.health_check
         checks = [] if listed is None else listed if isinstance(listed, list) else [listed]
-        return tuple(self._check(f"{where}.health_check", check) for check in checks)
+        tls = _tls_settings(name, upstream)
+        return tuple(self._check(f"upstreams.{name}.health_check", check, tls) for check in checks)
 
-    def _check(self, where: str, check: HealthCheck) -> CheckSettings:
+    def _check(self, where: str, check: HealthCheck, tls: TlsSettings | None) -> CheckSettings:
         if not check.uri.startswith("/"):
-            self._complain(f"{where}.uri", f"expected a path that begins with /, got {check.uri!r}")
+            self.complain(f"{where}.uri", f"expected a path that begins with /, got {check.uri!r}")
         if check.persistent and not check.mandatory:
-            self._complain(f"{where}.persistent", "needs mandatory: true")
+            self.complain(f"{where}.persistent", "needs mandatory: true")
         return CheckSettings(
             interval_s=check.interval_s,
             jitter_s=check.jitter_s,
@@ -222,6 +254,7 @@ class _Builder:
             uri=check.uri,
             host=check.host,
             port=check.port,
+            tls=tls,
             match=self._match(where, check),
             mandatory=check.mandatory,
             persistent=check.persistent,
@@ -232,26 +265,22 @@ class _Builder:
         negated = bool(texts) and texts[0].startswith("!")
         ranges = [self._status_range(f"{where}.status", text.lstrip("! ")) for text in texts]
         rules = [
-            HeaderRule(h.name, h.value, self._regex(f"{where}.headers", h.pattern) if h.pattern else None, h.negate)
+            HeaderRule(h.name, h.value, self._text_pattern(f"{where}.headers", h.pattern) if h.pattern else None, h.negate)
             for h in check.headers
         ]
-        text = check.body.lstrip("!") if check.body.startswith("!") else check.body
-        pattern = self._regex(f"{where}.body", text) if text else None
-        body = re.compile(pattern.pattern.encode(), re.DOTALL) if pattern is not None else None
+        text = check.body.removeprefix("!")
+        body = self.attempt(f"{where}.body", lambda: compile_pattern(text, across_lines=True)) if text else None
         return Match(tuple(ranges), negated, tuple(rules), body, check.body.startswith("!"))
 
-    def _regex(self, where: str, text: str) -> re.Pattern[str] | None:
-        try:
-            return re.compile(text)
-        except re.error as error:
-            self._complain(where, f"bad pattern {text!r}: {error}")
-            return None
+    def _text_pattern(self, where: str, text: str) -> re.Pattern[str] | None:
+        pattern = self.attempt(where, lambda: compile_pattern(text))
+        return re.compile(pattern.pattern.decode()) if pattern is not None else None
 
     def _status_range(self, where: str, text: str) -> StatusRange:
         low, dash, high = text.partition("-")
         if low.isdigit() and (high.isdigit() or not dash):
             return StatusRange(int(low), int(high or low))
-        self._complain(where, f"expected a status such as 200 or a range such as 200-399, got {text!r}")
+        self.complain(where, f"expected a status such as 200 or a range such as 200-399, got {text!r}")
         return StatusRange(200, 399)
 
     # Sites
@@ -266,115 +295,186 @@ class _Builder:
 
     def _status(self) -> None:
         if self.settings.status and not valid_address(self.settings.status):
-            self._complain("status", f"expected HOST:PORT, got {self.settings.status!r}")
+            self.complain("status", f"expected HOST:PORT, got {self.settings.status!r}")
 
     def _listeners(self) -> dict[str, ListenerPlan]:
         sites = self._sites()
         if bool(self.settings.listen) != bool(self.settings.locations):
-            self._complain("listen", "listen and locations go together")
+            self.complain("listen", "listen and locations go together")
         elif not sites:
-            self._complain("listen", "nothing to serve: give listen and locations, or sites")
+            self.complain("listen", "nothing to serve: give listen and locations, or sites")
         by_address: dict[str, list[tuple[Site, VirtualServer]]] = {}
         for index, site in enumerate(sites):
             server = self._server(f"sites[{index}]" if self.settings.sites else "locations", site)
             for address in [site.listen] if isinstance(site.listen, str) else site.listen:
                 if not valid_address(address):
-                    self._complain("listen", f"expected HOST:PORT, got {address!r}")
+                    self.complain("listen", f"expected HOST:PORT, got {address!r}")
                 by_address.setdefault(address, []).append((site, server))
         return {address: self._listener(address, entries) for address, entries in by_address.items()}
 
     def _listener(self, address: str, entries: list[tuple[Site, VirtualServer]]) -> ListenerPlan:
         servers = tuple(server for _, server in entries)
         if 0 < sum(server.tls is not None for server in servers) < len(servers):
-            self._complain(f"listen {address}", "some sites of this address have tls and some have not")
+            self.complain(f"listen {address}", "some sites of this address have tls and some have not")
         default = next((server for site, server in entries if site.default), servers[0])
         return ListenerPlan(address, Hosts([(server.names, server) for server in servers], default), servers)
 
     def _server(self, where: str, site: Site) -> VirtualServer:
+        more: dict[str, Variable] = {}
+        for name in site.server_names:
+            pattern = self.attempt(f"{where}.server_names", lambda name=name: compile_pattern(  # type: ignore[misc]
+                name.removeprefix("~"), ignore_case=True)) if name.startswith("~") else None  # fmt: skip
+            if pattern is not None:
+                more |= captures(pattern, BUILT_IN["host"])
         entries = []
         for index, location in enumerate(site.locations):
             at = f"{where}.locations[{index}]" if where != "locations" else f"locations[{index}]"
-            try:
-                pattern = parse_pattern(location.path)
-            except ValueError as error:
-                self._complain(f"{at}.path", error)
-                continue
-            prefix = pattern.text if pattern.kind != "regex" else b"/"
-            entries.append((pattern, self._route(at, site, location, prefix)))
-        return VirtualServer(tuple(site.server_names), Locations(entries), site.tls)
+            kind = self.attempt(f"{at}.path", lambda location=location: parse_pattern(location.path))  # type: ignore[misc]
+            if kind is not None:
+                found = {**more, **(captures(kind.regex, URI) if kind.regex is not None else {})}
+                entries.append((kind, self._route(at, site, location, kind, found)))
+        locations = Locations(entries)
+        names = Names(b"", b"", b"", {})
+        fallback = locations.find(b"/") or Route(group="", names=names, logs=self._logs(where, None, {}))
+        return VirtualServer(tuple(site.server_names), locations, site.tls, fallback)
 
-    def _route(self, where: str, site: Site, location: Location, prefix: bytes) -> Route:
-        if bool(location.upstream) is (location.answer is not None):
-            self._complain(where, "give either upstream or answer")
+    def _route(
+        self, where: str, site: Site, location: Location, kind: Pattern, more: Mapping[str, Variable]
+    ) -> Route:  # fmt: skip
+        self._check_location(where, location)
         upstream = self.settings.upstreams.get(location.upstream)
-        if location.upstream and upstream is None:
-            self._complain(f"{where}.upstream", f"no upstream named {location.upstream!r}")
-        if location.http_version not in ("1.0", "1.1"):
-            self._complain(f"{where}.http_version", f"expected '1.0' or '1.1', got {location.http_version!r}")
         answer = location.answer
         hash_key = upstream.hash_key if upstream else ""
-        return Route(
+        route = Route(
             group=location.upstream,
             names=self._names(where, site, location),
-            prefix=prefix,
+            prefix=kind.text if kind.regex is None else b"/",
             upstream_uri=location.upstream_uri.encode(),
+            target=self.template(f"{where}.upstream_target", location.upstream_target, more)
+            if location.upstream_target else None,
+            access=self.access(f"{where}.access", location.access),
             answer=answer,
-            answer_location=self._template(f"{where}.answer", answer.location or answer.text) if answer else None,
-            set_headers=self._headers(f"{where}.set_headers", location.set_headers),
+            answer_text=self.answer_text(f"{where}.answer", answer, more) if answer else None,
+            set_headers=self.headers(f"{where}.set_headers", location.set_headers, more),
             replaced=frozenset(name.lower().encode() for name in location.set_headers),
-            add_headers=self._headers(f"{where}.add_headers", location.add_headers),
+            add_headers=self.headers(f"{where}.add_headers", location.add_headers, more),
+            add_headers_always=self.headers(f"{where}.add_headers_always", location.add_headers_always, more),
             hide_headers=frozenset(name.lower().encode() for name in location.hide_headers),
-            hash_key=self._template(f"{where}.upstream", hash_key) if hash_key else None,
+            underscores=location.underscores_in_headers,
+            hash_key=self.template(f"{where}.upstream", hash_key, more) if hash_key else None,
             by_address=upstream is not None and upstream.method == "ip_hash",
-            retry=self._retry(where, location),
+            retry=self.retry(f"{where}.next_upstream", location),
             connect_timeout_s=location.connect_timeout_s,
             send_timeout_s=location.send_timeout_s,
             read_timeout_s=location.read_timeout_s,
+            bind=location.bind,
             max_body_bytes=location.max_body_bytes,
             request_buffer_bytes=location.request_buffer_bytes if location.request_buffering else 0,
             response_buffer_bytes=location.buffer_bytes if location.buffering else 1 << 16,
             websocket=location.websocket,
             minor=0 if location.http_version == "1.0" else 1,
-            redirect_from=location.redirect_from.encode(),
-            redirect_to=self._template(where, location.redirect_to) if location.redirect_from else None,
-        )
+            redirects=self.redirections(f"{where}.redirects", location.redirects, more),
+            absolute_redirects=location.absolute_redirects,
+            cookies=cookie_rewriting(location),
+            ignore_abort=location.ignore_client_abort,
+            intercept_errors=location.intercept_errors,
+            conn_limits=tuple(
+                ConnLimitPlan(limit.zone or f"{where}.{index}", self.template(where, limit.key, more), limit.most)
+                for index, limit in enumerate(location.conn_limits)
+            ),
+            conn_limit_status=location.conn_limit_status,
+            logs=self._logs(where, location.access_logs, more),
+        )  # fmt: skip
+        return self._with_answers(where, route, location, more)
+
+    def _check_location(self, where: str, location: Location) -> None:
+        if bool(location.upstream) is (location.answer is not None):
+            self.complain(where, "give either upstream or answer")
+        if location.upstream and location.upstream not in self.settings.upstreams:
+            self.complain(f"{where}.upstream", f"no upstream named {location.upstream!r}")
+        if location.http_version not in ("1.0", "1.1"):
+            self.complain(f"{where}.http_version", f"expected '1.0' or '1.1', got {location.http_version!r}")
+
+    def _with_answers(self, where: str, route: Route, location: Location, more: Mapping[str, Variable]) -> Route:
+        """The route with what may answer in its place: rules, denied access, error pages."""
+        bare = replace(route, group="", access=None, target=None, conn_limits=())
+
+        def answering(answer: Return, known: Mapping[str, Variable]) -> Route:
+            return replace(bare, answer=answer, answer_text=self.answer_text(where, answer, known))
+
+        pages: dict[int, Route] = {}
+        for page in location.error_pages:
+            own = answering(page.answer, more)
+            for status in page.statuses:
+                shown = page.status or (status if not page.answer.location else page.answer.status)
+                pages.setdefault(status, replace(own, answer=_with_status(page.answer, shown)))
+        bare = replace(bare, error_pages=pages)
+        rules = tuple(self._rule(f"{where}.rules[{index}]", rule, more, answering)
+                      for index, rule in enumerate(location.rules))  # fmt: skip
+        denied = answering(Return(status=403), more) if route.access is not None else None
+        return replace(route, error_pages=pages, rules=rules, denied=denied)
+
+    def _rule(
+        self, where: str, rule: RuleSettings, more: Mapping[str, Variable],
+        answering: Callable[[Return, Mapping[str, Variable]], Route],
+    ) -> Rule[Route]:  # fmt: skip
+        if bool(rule.uri) is (rule.answer is not None):
+            self.complain(where, "give either uri or answer")
+        test = self.condition(f"{where}.when", rule.when, more) if rule.when else None
+        pattern = self.attempt(f"{where}.pattern", lambda: compile_pattern(rule.pattern)) if rule.pattern else None
+        known = dict(more)
+        if test is not None and test.pattern is not None:
+            known |= captures(test.pattern, Variable(test.subject.render, test.subject.reach))
+        if pattern is not None:
+            known |= captures(pattern, URI, escaped_capture if rule.answer else None)
+        uri = self.template(f"{where}.uri", rule.uri, known) if rule.uri else None
+        return Rule(test, pattern, answering(rule.answer, known) if rule.answer else None, uri)
 
     def _names(self, where: str, site: Site, location: Location) -> Names:
-        settings = {name: self._template(f"{where}.variables", text) for name, text in location.variables.items()}
+        settings = {name: self.template(f"{where}.variables", text) for name, text in location.variables.items()}
         server_name = site.server_names[0] if site.server_names else ""
+        upstream = self.settings.upstreams.get(location.upstream)
         _, colon, port = location.upstream.partition(":")
-        return Names(server_name.encode(), location.upstream.encode(), (port if colon else "80").encode(), settings)
+        usual = "80" if upstream is None or upstream.tls is None else "443"
+        proxy_port = port if colon else usual
+        return Names(server_name.encode(), location.upstream.encode(), proxy_port.encode(), settings)
 
-    def _headers(self, where: str, headers: Mapping[str, str]) -> tuple[tuple[bytes, Template], ...]:
-        for name, text in headers.items():
-            if not name or name.encode().translate(None, TOKEN):
-                self._complain(where, f"{name!r} is not a header name")
-            if "\r" in text or "\n" in text:
-                self._complain(where, f"the value of {name} spans lines")
-        return tuple((name.encode(), self._template(where, text)) for name, text in headers.items())
-
-    def _retry(self, where: str, location: Location) -> RetryPolicy:
-        conditions = Condition(0)
-        for name in location.next_upstream:
-            if name == "off":
-                conditions = Condition(0)
-            elif name in CONFIGURABLE:
-                conditions |= CONFIGURABLE[name]
-            else:
-                expected = ", ".join([*CONFIGURABLE, "off"])
-                self._complain(f"{where}.next_upstream", f"expected one of {expected}, got {name!r}")
-        return RetryPolicy(conditions, location.next_upstream_tries, location.next_upstream_timeout_s)
+    def _logs(
+        self, where: str, logs: list[AccessLog] | None, more: Mapping[str, Variable]
+    ) -> tuple[LogPlan, ...]:  # fmt: skip
+        if logs is None:
+            logs = [self.settings.access_log] if self.settings.access_log is not None else []
+        self._log_paths |= {log.path for log in logs}
+        return tuple(
+            LogPlan(
+                log.path,
+                self.template(f"{where}.access_log", LOG_FORMATS.get(log.format, log.format), more),
+                log.escape,
+                self.template(f"{where}.access_log", log.when, more) if log.when else None,
+            )
+            for log in logs
+        )
 
     # The rest
 
     def _limits(self) -> HeadLimits:
         return HeadLimits(self.settings.clients.line_bytes, self.settings.clients.head_bytes)
 
-    def _log_format(self) -> Template | None:
-        log = self.settings.access_log
-        if log is None:
-            return None
-        return self._template("access_log.format", LOG_FORMATS.get(log.format, log.format))
+
+def _tls_settings(group: str, upstream: Upstream) -> TlsSettings | None:
+    """What is spoken to a group's servers; the name they are to answer to is the group's, unless another one is given."""
+    tls = upstream.tls
+    if tls is None:
+        return None
+    values = {name: getattr(tls, name) for name in tls.__struct_fields__}
+    host, colon, port = group.rpartition(":")
+    return TlsSettings(**{**values, "name": tls.name or (host if colon and port.isdigit() else group)})
+
+
+def _with_status(answer: Return, status: int) -> Return:
+    """The answer of an error page under the error's own status or another."""
+    fields = {name: getattr(answer, name) for name in answer.__struct_fields__}
+    return Return(**{**fields, "status": status})
 
 
 def valid_address(text: str) -> bool:

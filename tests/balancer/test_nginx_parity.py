@@ -347,11 +347,8 @@ async def test_answers_arrive_alike(upstream: Start, directory: Path, wire: byte
         seen = []
         for front in fronts:
             got = await front.send(request("GET", "/x"))
-            seen.append(
-                (got.status, got.status == 502 or got.body, *map(got.fields.get, ("location", "etag", "x-added")))
-            )
-        if b"Location: http://app" in wire:  # nginx spells out the host it was asked for
-            seen[0] = (*seen[0][:2], "/new", *seen[0][3:])
+            location = got.fields.get("location", "").replace(str(front.port), "PORT")
+            seen.append((got.status, got.status == 502 or got.body, location, *map(got.fields.get, ("etag", "x-added"))))
         if b"\r\nContent-Length: 3\r\nContent-Length: 3" in wire:  # nginx 1.22 takes the last one
             seen[0] = seen[1]
         assert seen[0] == seen[1]

@@ -76,8 +76,8 @@ http {
         "nginx.conf:3",
         "nginx.conf:5",
         "nginx.conf:6",
-        "inc.conf:3",
         "nginx.conf:6",
+        "inc.conf:3",
     ]
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from services.balancer.config import read_plan
 from services.balancer.server import Balancer
@@ -19,19 +17,6 @@ from services.common import logs
 from tests.balancer.support import RawClient, Upstream, eventually, fields_of, request, running, settings_for
 
 Start = Callable[..., Awaitable[Upstream]]
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    for name in ("one.example", "two.example"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-             "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-             "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-    return folder
 
 
 CONF = """

@@ -1,4 +1,4 @@
-"""`python -m tests.docs` writes docs/api.md and docs/lifecycle.md; `--check` only says which are out of date."""
+"""`python -m tests.docs` writes the documents that are made from the code; `--check` only says which are out of date."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import api, lifecycle
+from . import api, lifecycle, nginx_conf
 
 DOCS = Path(__file__).parents[2] / "docs"
-DOCUMENTS: dict[str, Callable[[], str]] = {"api.md": api.render, "lifecycle.md": lifecycle.render}
+DOCUMENTS: dict[str, Callable[[], str]] = {
+    "api.md": api.render,
+    "lifecycle.md": lifecycle.render,
+    "nginx-conf.md": nginx_conf.render,
+}
 
 
 def stale() -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.balancer.core.health import CheckSettings, Guards, ejection_allowed, panics
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.core.retry import RetryPolicy, tries_for
+from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import RoundRobin, Turn, method_named
 
 SLOW_START_SCALE = 100  # weights are multiplied so that a ramp has steps
@@ -34,6 +35,7 @@ class GroupSettings:
     keepalive: KeepAlive = field(default_factory=KeepAlive)
     checks: tuple[CheckSettings, ...] = ()
     guards: Guards = field(default_factory=Guards)
+    tls: TlsSettings | None = None
     queue: int = 0
     queue_timeout_s: float = 60.0
     zone: bool = False

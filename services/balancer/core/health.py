@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.balancer.core.peers import Peer, Verdict
+from services.balancer.core.secure import TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class CheckSettings:
     uri: str = "/"
     port: int = 0
     host: str = ""
+    tls: TlsSettings | None = None
     match: Match = field(default_factory=Match)
     mandatory: bool = False
     persistent: bool = False

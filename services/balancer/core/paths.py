@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+CONTROLS = bytes(range(32)) + b"\x7f"
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 class BadPath(ValueError):
-    """A path that climbs above the root, or holds a malformed escape or a zero byte."""
+    """A path that climbs above the root, or holds a malformed escape or a control character."""
 
 
 def normalise(path: bytes) -> bytes:
@@ -17,8 +18,9 @@ def normalise(path: bytes) -> bytes:
         if path.count(b"%") != len(_ESCAPE.findall(path)):
             raise BadPath("malformed escape in the path")
         path = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), path)
-        if b"\0" in path:
-            raise BadPath("zero byte in the path")
+        if len(path.translate(None, CONTROLS)) != len(path):
+            # Decoded paths go into headers by way of $uri and captures, where a CR or LF would begin a new one.
+            raise BadPath("control character in the path")
     if b"//" not in path and b"/." not in path:
         return path
     return _resolve(path)
@@ -45,3 +47,27 @@ def query_argument(query: bytes, name: bytes) -> bytes:
         if key.lower() == name.lower():
             return value
     return b""
+
+
+_NOT_IN_ARGUMENTS = re.compile(rb"[\x00-\x20#%&+;?\x7f-\xff]")
+_NOT_IN_TARGETS = re.compile(rb"[\x00-\x20\x7f-\xff]")
+_NOT_IN_PATHS = re.compile(rb'[\x00-\x20"#%<>?\\^`{|}\x7f-\xff]')
+
+
+def escape_argument(text: bytes) -> bytes:
+    """A decoded text as it may stand in a query (nginx's escaping of captures in redirects)."""
+    return _NOT_IN_ARGUMENTS.sub(_escaped, text)
+
+
+def escape_path(path: bytes) -> bytes:
+    """A decoded path as it goes to an upstream."""
+    return _NOT_IN_PATHS.sub(_escaped, path)
+
+
+def escape_target(text: bytes) -> bytes:
+    """A text as part of a request line: what is escaped stays so, what would end the target is escaped."""
+    return _NOT_IN_TARGETS.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % found[0][0]

@@ -46,6 +46,7 @@ class PeerSettings:
     slow_start_s: float = 0.0
     backup: bool = False
     down: bool = False
+    drain: bool = False
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ class Peer:
         self.id = peer_id
         self.bit = 1 << peer_id
         self.verdict = Verdict.UNCHECKED
-        self.draining = False
+        self.draining = settings.drain
         self.excluded = False  # kept by the group: down, draining, or ruled out by active checks
         self.conns = 0
         self.fails = 0
@@ -111,10 +112,13 @@ class Peer:
         self.ramp_from: float | None = None
         self.stats = PeerStats()
         self.watched = False  # whether eligibility needs a closer look than "yes"
+        self.settings = settings
         self.configure(settings)
 
     def configure(self, settings: PeerSettings) -> None:
         """Take new parameters and keep what is known of the server (reload, runtime API)."""
+        if settings.drain is not self.settings.drain:
+            self.draining = settings.drain
         self.settings = settings
         self.weight = self.effective_weight = settings.weight
         self.max_fails = settings.max_fails

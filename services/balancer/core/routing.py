@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from services.balancer.core.patterns import compile_pattern
+
 T = TypeVar("T")
 
 
@@ -26,10 +28,7 @@ def parse_pattern(text: str) -> Pattern:
     if mark in ("=", "^~") and rest.startswith("/"):
         return Pattern("exact" if mark == "=" else "final", rest.encode())
     if mark in ("~", "~*") and rest:
-        try:
-            return Pattern("regex", rest.encode(), re.compile(rest.encode(), re.IGNORECASE if mark == "~*" else 0))
-        except re.error as error:
-            raise ValueError(f"bad pattern {rest!r}: {error}") from None
+        return Pattern("regex", rest.encode(), compile_pattern(rest, ignore_case=mark == "~*"))
     if text.startswith("/"):
         return Pattern("prefix", text.encode())
     raise ValueError(f"expected /path, '= /path', '^~ /path', '~ regex' or '~* regex', got {text!r}")
@@ -63,7 +62,7 @@ class Hosts(Generic[T]):
     """Server blocks of one listener by name: exact, ``*.tail``, ``head.*``, ``~regex``, else the default."""
 
     def __init__(self, entries: Sequence[tuple[Sequence[str], T]], default: T) -> None:
-        self._default = default
+        self.default = default
         self._exact: dict[bytes, T] = {}
         self._tails: list[tuple[bytes, T]] = []
         self._heads: list[tuple[bytes, T]] = []
@@ -76,7 +75,7 @@ class Hosts(Generic[T]):
 
     def _add(self, name: bytes, value: T) -> None:
         if name.startswith(b"~"):
-            self._regexes.append((re.compile(name[1:], re.IGNORECASE), value))
+            self._regexes.append((compile_pattern(name[1:].decode(), ignore_case=True), value))
         elif name.startswith(b"*."):
             self._tails.append((name[1:].lower(), value))
         elif name.startswith(b"."):
@@ -101,4 +100,4 @@ class Hosts(Generic[T]):
         for regex, value in self._regexes:
             if regex.search(host):
                 return value
-        return self._default
+        return self.default

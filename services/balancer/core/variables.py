@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from services.balancer.core.paths import normalise, query_argument
+from services.balancer.core.paths import escape_argument, normalise, query_argument
+from services.balancer.core.patterns import capture_names
 from services.balancer.wire.request import RequestHead
 
 
@@ -152,7 +153,7 @@ def join_parts(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple(merged)
 
 
-_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|([1-9]|[A-Za-z_]\w*))")
 
 
 def compile_template(text: str, more: Mapping[str, Variable] | None = None) -> Template:
@@ -172,7 +173,7 @@ def lookup(name: str, more: Mapping[str, Variable]) -> Variable:
     known = more.get(name) or BUILT_IN.get(name)
     if known is not None:
         return known
-    for prefix, make in _FAMILIES.items():
+    for prefix, make in FAMILIES.items():
         if name.startswith(prefix) and len(name) > len(prefix):
             return make(name[len(prefix) :])
     raise ValueError(f"unknown variable ${name}")
@@ -182,9 +183,11 @@ def lookup(name: str, more: Mapping[str, Variable]) -> Variable:
 
 
 def _host(scope: Scope) -> bytes:
+    return _asked_host(scope) or scope.names.server_name
+
+
+def _asked_host(scope: Scope) -> bytes:
     host = scope.request.host.lower()
-    if not host:
-        return scope.names.server_name
     return host.partition(b"]")[0] + b"]" if host[:1] == b"[" else host.partition(b":")[0]
 
 
@@ -195,6 +198,8 @@ def _forwarded_for(scope: Scope) -> bytes:
 
 def _request_line(scope: Scope) -> bytes:
     request = scope.request
+    if not request.method:  # a line that could not be understood
+        return request.target
     return b"%b %b HTTP/1.%d" % (request.method, request.target, request.minor)
 
 
@@ -204,7 +209,7 @@ def _number(value: float) -> bytes:
 
 def _upstream(read: Callable[[Try], str]) -> Variable:
     def joined(scope: Scope) -> bytes:
-        return ", ".join(read(attempt) for attempt in scope.outcome.attempts()).encode() or b"-"
+        return ", ".join(read(attempt) for attempt in scope.outcome.attempts()).encode()
 
     return Variable(joined, Reach.REQUEST)
 
@@ -247,7 +252,7 @@ def _answer_header(name: str) -> Variable:
     return Variable(lambda scope: scope.outcome.answer_field(wanted), Reach.REQUEST)
 
 
-_FAMILIES: dict[str, Callable[[str], Variable]] = {
+FAMILIES: dict[str, Callable[[str], Variable]] = {
     "http_": _header,
     "cookie_": _cookie,
     "arg_": lambda name: Variable(lambda scope: query_argument(scope.request.query, name.encode()), Reach.LINE),
@@ -295,6 +300,8 @@ _FIELDS: dict[str, Reader] = {
     "proxy_host": lambda scope: scope.names.proxy_host,
     "proxy_port": lambda scope: scope.names.proxy_port,
     "remote_user": lambda scope: b"",
+    "gzip_ratio": lambda scope: b"",
+    "upstream_cache_status": lambda scope: b"",
 }
 
 _REQUEST: dict[str, Reader] = {
@@ -331,6 +338,37 @@ def setting(name: str) -> Variable:
         return template.render(scope) if template is not None else b""
 
     return Variable(read, Reach.REQUEST)
+
+
+def captures(
+    pattern: re.Pattern[bytes], subject: Variable, form: Callable[[Scope, bytes], bytes] | None = None
+) -> dict[str, Variable]:
+    """Variables of what a pattern captures from a subject: ``$1`` to ``$9`` and named ones; empty without a match."""
+
+    def reader(group: int | str) -> Reader:
+        def read(scope: Scope) -> bytes:
+            found = pattern.search(subject.read(scope))
+            value = (found[group] or b"") if found is not None else b""
+            return form(scope, value) if form is not None else value
+
+        return read
+
+    names = capture_names(pattern)
+    return {name: Variable(reader(int(name) if name.isdigit() else name), subject.reach) for name in names}
+
+
+def escaped_capture(scope: Scope, value: bytes) -> bytes:
+    """What a redirect by ``rewrite`` captured: escaped anew only when the path came with escapes."""
+    path = scope.request.path
+    return escape_argument(value) if b"%" in path or b"+" in path else value
+
+
+def origin(scope: Scope) -> bytes:
+    """Scheme, host and port by which a client can come back (nginx ``absolute_redirect``)."""
+    client = scope.client
+    usual = b"443" if client.scheme == b"https" else b"80"
+    port = b"" if client.server_port == usual else b":" + client.server_port
+    return client.scheme + b"://" + (_asked_host(scope) or client.server_addr) + port
 
 
 @dataclass(frozen=True, slots=True)

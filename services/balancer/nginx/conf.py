@@ -7,6 +7,7 @@ from nginx 1.29.7 on).
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,12 @@ import msgspec
 
 from services.balancer.nginx.directives import Block, Directive, Problems, number, seconds
 from services.balancer.nginx.http import HttpReader
+from services.balancer.nginx.table import permitted
 from services.balancer.settings import MAX_WORKERS, Settings
 from services.common.settings import SettingsError
 
-# What tells nginx how to arrange its processes beyond their number means nothing here.
-_IGNORED_AT_TOP = frozenset((
-    "user", "worker_rlimit_nofile", "worker_cpu_affinity", "worker_priority", "master_process", "daemon", "error_log",
-    "include", "load_module", "pcre_jit",
-))  # fmt: skip
+_ESCAPE = re.compile(r"""\\([\\"'trn])""")
+_CONTROLS = {"t": "\t", "r": "\r", "n": "\n"}
 
 
 def read_nginx_conf(path: Path) -> Settings:
@@ -30,24 +29,20 @@ def read_nginx_conf(path: Path) -> Settings:
     payload = crossplane.parse(str(path), combine=True, comments=False)
     problems = Problems()
     for error in payload["errors"]:
-        problems.add_text(_parse_error(error))
-    directives = _tree(payload["config"][0]["parsed"] if payload["config"] else [])
-    settings = _Reader(problems).settings(directives)
+        text = str(error["error"]).removesuffix(f" in {error['file']}:{error['line']}")
+        problems.add_at(error["file"], error["line"] or 1, text)
+    directives = tuple(_tree(payload["config"][0]["parsed"] if payload["config"] else []))
+    settings = _Reader(problems, str(path)).settings(directives)
     if problems.lines:
         raise SettingsError(*problems.lines)
     return settings
 
 
-def _parse_error(error: dict[str, Any]) -> str:
-    text = str(error["error"]).removesuffix(f" in {error['file']}:{error['line']}")
-    return f"{error['file']}:{error['line']}: {text}"
-
-
 def _tree(parsed: list[dict[str, Any]]) -> list[Directive]:
     return [
         Directive(
-            name=entry["directive"],
-            args=tuple(entry["args"]),
+            name=_unescaped(entry["directive"]),
+            args=tuple(map(_unescaped, entry["args"])),
             file=entry.get("file", ""),
             line=entry["line"],
             block=tuple(_tree(entry["block"])) if "block" in entry else None,
@@ -56,31 +51,36 @@ def _tree(parsed: list[dict[str, Any]]) -> list[Directive]:
     ]
 
 
+def _unescaped(text: str) -> str:
+    """Backslashes before quotes and backslashes are gone in nginx's reading, and some letters behind one mean controls."""
+    return _ESCAPE.sub(lambda found: _CONTROLS.get(found[1], found[1]), text)
+
+
 class _Reader:
     """The top of the file: processes, events and one http block."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, file: str) -> None:
         self._problems = problems
+        self._file = file
         self._connections = 512
         self._process: dict[str, Any] = {}
 
-    def settings(self, directives: list[Directive]) -> Settings:
+    def settings(self, directives: Block) -> Settings:
         http: Directive | None = None
-        for directive in directives:
-            if directive.name == "http" and directive.block is not None:
+        for directive in permitted(directives, "main", self._problems):
+            if directive.name == "http":
                 http = directive
-            elif directive.name == "events" and directive.block is not None:
-                self._events(directive.block)
             elif directive.name == "worker_processes":
                 self._process["workers"] = self._workers(directive)
             elif directive.name == "worker_shutdown_timeout":
                 self._process["quit_timeout_s"] = seconds(directive, self._problems)
             elif directive.name == "pid":
                 self._process["pid_file"] = directive.text
-            elif directive.name not in _IGNORED_AT_TOP:
-                self._problems.unsupported(directive)
+            else:
+                self._events(directive.block or ())
         if http is None or http.block is None:
-            self._problems.add_text("the file has no http block")
+            if not self._problems.lines:  # a file that cannot be parsed has told its problem
+                self._problems.add_at(self._file, 1, "the file has no http block")
             return Settings()
         settings = HttpReader(self._problems).settings(http.block, self._connections)
         return msgspec.structs.replace(settings, **self._process)
@@ -91,8 +91,5 @@ class _Reader:
         return min(max(wanted, 1), MAX_WORKERS)
 
     def _events(self, block: Block) -> None:
-        for directive in block:
-            if directive.name == "worker_connections":
-                self._connections = number(directive, self._problems)
-            elif directive.name not in ("use", "multi_accept", "accept_mutex"):
-                self._problems.unsupported(directive)
+        for directive in permitted(block, "events", self._problems):
+            self._connections = number(directive, self._problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from services.balancer.core.patterns import capture_names, compile_pattern
 from services.balancer.core.variables import compile_template, setting
 
 _TIME = re.compile(r"(\d+)(ms|s|m|h|d|w|M|y)?")
@@ -33,21 +34,25 @@ Block = tuple[Directive, ...]
 
 
 class Problems:
-    """Everything wrong with a file, in its order."""
+    """Everything wrong with a file."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self._found: list[tuple[str, int, str]] = []
         self._templates: list[tuple[Directive, str]] = []
         self._declared: set[str] = set()
 
     def add(self, directive: Directive, problem: str) -> None:
-        self.lines.append(f"{directive.file}:{directive.line}: {directive.name}: {problem}")
+        self.add_at(directive.file, directive.line, f"{directive.name}: {problem}")
 
-    def add_text(self, text: str) -> None:
-        self.lines.append(text)
+    def add_at(self, file: str, line: int, problem: str) -> None:
+        self._found.append((file, line, problem))
 
-    def unsupported(self, directive: Directive) -> None:
-        self.add(directive, "this directive is not supported here")
+    @property
+    def lines(self) -> list[str]:
+        """``file:line: problem``, file after file in the order of their first problem, top to bottom."""
+        files = list(dict.fromkeys(file for file, _, _ in self._found))
+        found = sorted(dict.fromkeys(self._found), key=lambda problem: (files.index(problem[0]), problem[1]))
+        return [f"{file}:{line}: {problem}" for file, line, problem in found]
 
     def wrong(self, directive: Directive, expected: str) -> None:
         self.add(directive, f"expected {expected}, got {' '.join(directive.args) or 'nothing'!r}")
@@ -60,6 +65,16 @@ class Problems:
     def declare(self, variable: str) -> None:
         """Note a variable that the file itself defines (``set``)."""
         self._declared.add(variable)
+
+    def pattern(self, directive: Directive, text: str) -> str:
+        """Note a regular expression, and what it captures as variables."""
+        try:
+            compiled = compile_pattern(text)
+        except ValueError as error:
+            self.add(directive, str(error))
+        else:
+            self._declared |= capture_names(compiled)
+        return text
 
     def check_templates(self, maps: set[str]) -> None:
         known = {name: setting(name) for name in self._declared | maps}

@@ -1,33 +1,36 @@
-"""The http block of an nginx.conf: maps, logs, limits, upstreams and servers."""
+"""The http block of an nginx.conf: maps, limits of clients, upstreams and servers."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any
 
-from services.balancer.nginx.directives import Block, Directive, Problems, number, seconds, size
-from services.balancer.nginx.locations import SHARED, Inherited, LocationReader
+from msgspec.structs import replace
+
+from services.balancer.nginx.answers import AnswerReader
+from services.balancer.nginx.checks import CheckReader
+from services.balancer.nginx.directives import Block, Directive, Problems, flag, number, seconds, size
+from services.balancer.nginx.locations import Inherited, LocationReader, ReadLocation, tls_versions
+from services.balancer.nginx.logs import LogReader
+from services.balancer.nginx.table import permitted
 from services.balancer.nginx.upstreams import UpstreamReader
 from services.balancer.settings import (
-    AccessLog,
     ClientLimits,
     Location,
     MapVariable,
     Return,
+    Rule,
     Settings,
     Site,
     Tls,
     Upstream,
 )
 
-_IGNORED = frozenset((
-    "sendfile", "tcp_nopush", "tcp_nodelay", "default_type", "types", "types_hash_max_size", "server_tokens", "error_log",
-    "types_hash_bucket_size", "server_names_hash_bucket_size", "server_names_hash_max_size",
-    "reset_timedout_connection",
-    "map_hash_bucket_size", "map_hash_max_size", "variables_hash_max_size", "variables_hash_bucket_size", "charset",
-    "client_body_buffer_size", "client_body_temp_path", "proxy_temp_path", "fastcgi_temp_path", "uwsgi_temp_path",
-    "scgi_temp_path", "ssl_session_cache", "ssl_session_timeout", "ssl_session_tickets", "ssl_prefer_server_ciphers",
-    "client_header_buffer_size", "log_not_found", "proxy_headers_hash_max_size", "proxy_headers_hash_bucket_size",
-))  # fmt: skip
+_TIMES = {
+    "client_header_timeout": "header_timeout_s",
+    "client_body_timeout": "body_timeout_s",
+    "send_timeout": "send_timeout_s",
+    "keepalive_timeout": "keepalive_s",
+}
 
 
 class HttpReader:
@@ -36,146 +39,196 @@ class HttpReader:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._upstreams = UpstreamReader(problems)
-        self._locations = LocationReader(problems)
-        self._limits: dict[str, float | int] = {"keepalive_s": 75.0}
-        self._formats: dict[str, str] = {}
-        self._log: AccessLog | None = None
+        self._answers = AnswerReader(problems)
+        self._checks = CheckReader(problems)
+        self._logs = LogReader(problems)
+        self._locations = LocationReader(problems, self._checks, self._logs)
+        self._limits: dict[str, tuple[float | int, Directive]] = {}
         self._maps: list[MapVariable] = []
+        self._status: dict[str, Any] = {}
 
     def settings(self, block: Block, connections: int) -> Settings:
         shared = Inherited()
         upstreams: dict[str, Upstream] = {}
         servers: list[Directive] = []
-        for directive in block:
-            if directive.name == "upstream" and directive.block is not None:
+        directives = list(permitted(block, "http", self._problems))
+        # Names are known in the whole block, wherever they are defined.
+        for directive in directives:
+            if directive.name == "log_format":
+                self._logs.format(directive)
+            elif directive.name == "match":
+                self._checks.match(directive)
+            elif directive.name == "limit_conn_zone":
+                self._conn_zone(directive)
+        for directive in directives:
+            if directive.name == "upstream":
                 upstreams[directive.text] = self._upstreams.read(directive)
-            elif directive.name == "server" and directive.block is not None:
+            elif directive.name == "server":
                 servers.append(directive)
-            elif directive.name == "log_format":
-                form = "".join(part for part in directive.args[1:] if not part.startswith("escape="))
-                self._formats[directive.text] = self._problems.template(directive, form)
-            elif directive.name == "map" and directive.block is not None:
+            elif directive.name == "map":
                 self._maps.append(self._map(directive))
-            elif not self._common(directive, shared):
-                self._problems.unsupported(directive)
-        sites = [self._server(server, shared) for server in servers]
+            elif directive.name not in ("log_format", "match", "limit_conn_zone"):
+                self._common(directive, shared)
+        sites = [site for server in servers for site in self._server(server, shared)]
         self._problems.check_templates({entry.name for entry in self._maps})
-        self._limits["connections"] = connections
-        limits = cast("dict[str, Any]", self._limits)
+        limits: dict[str, Any] = {key: value for key, (value, _) in self._limits.items()}
         return Settings(
             sites=sites,
-            upstreams={**upstreams, **self._locations.implicit(upstreams)},
+            upstreams=self._locations.complete(upstreams),
             maps=self._maps,
-            clients=ClientLimits(**limits),
-            access_log=self._log,
+            clients=ClientLimits(connections=connections, **limits),
+            state_file=self._upstreams.state_file,
+            **self._status,
         )
 
-    def _common(self, directive: Directive, shared: Inherited) -> bool:
-        """Directives of http and server blocks alike; false when it is none of them."""
+    def _common(self, directive: Directive, shared: Inherited) -> None:
+        """Directives of http and server blocks alike."""
         name = directive.name
-        if name in SHARED:
-            self._locations.apply(directive, shared)
-        elif name == "access_log":
-            self._access_log(directive)
-        elif name == "keepalive_timeout":
-            self._limits["keepalive_s"] = seconds(directive, self._problems)
+        if name in _TIMES:
+            self._limit(directive, _TIMES[name], seconds(directive, self._problems, directive.text))
         elif name == "keepalive_requests":
-            self._limits["keepalive_requests"] = number(directive, self._problems)
-        elif name in ("client_header_timeout", "client_body_timeout", "send_timeout"):
-            key = {"send_timeout": "send_timeout_s"}.get(name, name.removeprefix("client_") + "_s")
-            self._limits[key] = seconds(directive, self._problems)
-        elif name == "large_client_header_buffers" and len(directive.args) == 2:
+            self._limit(directive, name, number(directive, self._problems))
+        elif name == "large_client_header_buffers":
             line = size(directive, self._problems, directive.args[1])
-            self._limits["line_bytes"] = line
-            self._limits["head_bytes"] = line * number(directive, self._problems)
+            self._limit(directive, "line_bytes", line)
+            self._limit(directive, "head_bytes", line * number(directive, self._problems))
+        elif name.startswith("ssl_"):
+            self._tls(directive, shared)
         else:
-            return name in _IGNORED
-        return True
+            self._locations.apply(directive, shared)
 
-    def _access_log(self, directive: Directive) -> None:
-        if directive.text == "off":
-            return
-        form = directive.args[1] if len(directive.args) > 1 else "combined"
-        path = "stderr" if directive.text in ("/dev/stderr", "/dev/stdout") else directive.text
-        self._log = AccessLog(path=path, format=self._formats.get(form, form))
+    def _limit(self, directive: Directive, key: str, value: float | int) -> None:
+        before, first = self._limits.setdefault(key, (value, directive))
+        if before != value:
+            self._problems.add(directive, f"one value holds for the whole file, and {first.file}:{first.line} has another")
+
+    def _conn_zone(self, directive: Directive) -> None:
+        key, zone = directive.args
+        name = zone.removeprefix("zone=").partition(":")[0]
+        self._locations.zones[name] = self._problems.template(directive, key)
 
     def _map(self, directive: Directive) -> MapVariable:
         values: dict[str, str] = {}
         default = ""
         for entry in directive.block or ():
             if entry.name == "default":
-                default = entry.text
-            elif entry.name in ("hostnames", "volatile", "include"):
-                self._problems.unsupported(entry)
+                default = self._problems.template(entry, entry.text)
+            elif entry.name in ("hostnames", "volatile"):
+                self._problems.add(entry, "this directive is not supported")
             else:
-                values[entry.name.removeprefix("\\")] = entry.text
-        if len(directive.args) != 2 or not directive.args[1].startswith("$"):
+                if entry.name.startswith("~"):
+                    self._problems.pattern(entry, entry.name.removeprefix("~").removeprefix("*"))
+                values[entry.name.removeprefix("\\")] = self._problems.template(entry, entry.text)
+        if not directive.args[1].startswith("$"):
             self._problems.wrong(directive, "map SOURCE $NAME")
-            return MapVariable(name="_", source="", values={})
         source = self._problems.template(directive, directive.args[0])
-        return MapVariable(name=directive.args[1][1:], source=source, values=values, default=default)
+        return MapVariable(name=directive.args[1].removeprefix("$"), source=source, values=values, default=default)
 
     # Servers
 
-    def _server(self, server: Directive, outer: Inherited) -> Site:
+    def _server(self, server: Directive, outer: Inherited) -> list[Site]:
+        """The sites of a server block: one for each kind of address it listens on."""
         shared = outer.copy()
-        listens: list[str] = []
+        listens: list[Directive] = []
         names: list[str] = []
-        locations: list[Location] = []
-        tls: dict[str, Any] = {}
-        default = secure = False
+        nested: list[Directive] = []
+        rules: list[Rule] = []
         answer: Return | None = None
-        # Directives of the block hold for its locations wherever they stand, so locations are read last.
-        for directive in server.block or ():
+        for directive in permitted(server.block or (), "server", self._problems):
             if directive.name == "listen":
-                listens.append(self._listen(directive))
-                default |= "default_server" in directive.args
-                secure |= "ssl" in directive.args
+                listens.append(directive)
             elif directive.name == "server_name":
-                names += [name for name in directive.args if name != "_"]
-            elif directive.name in ("ssl_certificate", "ssl_certificate_key", "ssl_protocols", "ssl_ciphers"):
-                self._tls(directive, tls)
+                names += self._names(directive)
+            elif directive.name == "location":
+                nested.append(directive)
             elif directive.name == "return":
-                answer = self._locations.answer(directive)
-            elif directive.name != "location" and not self._common(directive, shared):
-                self._problems.unsupported(directive)
-        for directive in server.block or ():
-            if directive.name == "location":
-                locations += self._locations.read(directive, shared)
+                answer = answer or self._answers.answer(directive)
+            elif directive.name in ("if", "rewrite"):
+                rules += self._answers.rules(directive, proxied=False) if answer is None else []
+            else:
+                self._common(directive, shared)
+        addresses = listens or [Directive("listen", ("80",), server.file, server.line)]
+        if any(inner.name == "api" for location in nested for inner in location.block or ()):
+            self._status_listener(server, nested, addresses)
+            return []
+        # Directives of the block hold for its locations wherever they stand, so locations are read last.
+        read = [found for directive in nested for found in self._locations.read(directive, shared, rules)]
         if answer is not None:
-            locations = [Location(path="/", answer=answer, variables=shared.variables)]
-        elif not locations:
-            self._problems.add(server, "has no location that proxies or returns")
-            locations = [Location(answer=Return(status=404))]
-        if secure and not {"certificate", "key"} <= tls.keys():
-            self._problems.add(server, "listens with ssl but has no ssl_certificate and ssl_certificate_key")
-            secure = False
-        return Site(
-            listen=listens or ["0.0.0.0:80"], server_names=names, default=default,
-            tls=Tls(**tls) if secure else None, locations=locations,
-        )  # fmt: skip
+            read = [self._locations.answering(server, answer, shared, rules)]
+        elif not any(found.location.path in ("/", "^~ /") for found in read):
+            read.append(self._locations.answering(server, Return(status=404), shared, rules))
+        certificate = self._certificate(server, addresses, shared)
+        return self._sites(addresses, names, self._with_pages(read), certificate)
+
+    def _with_pages(self, read: list[ReadLocation]) -> list[Location]:
+        locations = [found.location for found in read]
+        return [
+            replace(found.location, error_pages=self._answers.error_pages(found.pages, locations)) for found in read
+        ]
+
+    def _sites(
+        self, addresses: list[Directive], names: list[str], locations: list[Location], certificate: Tls | None
+    ) -> list[Site]:
+        kinds: dict[tuple[bool, bool], list[str]] = {}
+        for directive in addresses:
+            kind = ("ssl" in directive.args, "default_server" in directive.args)
+            kinds.setdefault(kind, []).append(self._listen(directive))
+        return [
+            Site(listen=listen, server_names=names, default=default, locations=locations,
+                 tls=certificate if secure else None)
+            for (secure, default), listen in kinds.items()
+        ]  # fmt: skip
+
+    def _names(self, directive: Directive) -> list[str]:
+        for name in directive.args:
+            if name.startswith("~"):
+                self._problems.pattern(directive, name[1:])
+        return [name for name in directive.args if name not in ("_", "")]
 
     def _listen(self, directive: Directive) -> str:
-        known = {"default_server", "ssl", "reuseport", "deferred", "http2", "bind"}
+        known = {"default_server", "ssl", "reuseport", "deferred", "bind", "ipv6only=on"}
+        tuning = ("backlog=", "so_keepalive=", "rcvbuf=", "sndbuf=")
         for extra in directive.args[1:]:
-            if extra not in known and not extra.startswith("backlog="):
+            if extra == "http2":
+                self._problems.add(directive, "HTTP/2 is not offered")
+            elif extra not in known and not extra.startswith(tuning):
                 self._problems.add(directive, f"parameter {extra} is not supported")
-        if "http2" in directive.args:
-            self._problems.add(directive, "HTTP/2 is not offered")
         text = directive.text
+        if text.startswith("unix:"):
+            self._problems.add(directive, "sockets of the file system are not supported")
+            return "127.0.0.1:0"
         if text.isdigit():
             return f"0.0.0.0:{text}"
         host, colon, port = text.rpartition(":")
-        if colon and port.isdigit():
+        if colon and port.isdigit() and not host.endswith(":"):
             return f"{'0.0.0.0' if host == '*' else host}:{port}"
         return f"{text}:80"
 
-    def _tls(self, directive: Directive, tls: dict[str, Any]) -> None:
-        if directive.name == "ssl_protocols":
-            unknown = [version for version in directive.args if version not in ("TLSv1.2", "TLSv1.3")]
-            if unknown:
-                self._problems.add(directive, f"{', '.join(unknown)} is not offered; use TLSv1.2 TLSv1.3")
-            versions = [version for version in directive.args if version not in unknown]
-            tls["protocols"] = cast("tuple[Literal['TLSv1.2', 'TLSv1.3'], ...]", tuple(versions))
+    def _tls(self, directive: Directive, shared: Inherited) -> None:
+        name = directive.name
+        if name == "ssl_protocols":
+            shared.listener_tls["protocols"] = tls_versions(directive, self._problems)
+        elif name == "ssl_prefer_server_ciphers":
+            shared.listener_tls["prefer_server_ciphers"] = flag(directive, self._problems)
+        elif "$" in directive.text:
+            self._problems.wrong(directive, "a text without variables")
         else:
-            tls[directive.name.removeprefix("ssl_certificate_").removeprefix("ssl_")] = directive.text
+            key = {"ssl_certificate": "certificate", "ssl_certificate_key": "key", "ssl_ciphers": "ciphers"}[name]
+            shared.listener_tls[key] = directive.text
+
+    def _certificate(self, server: Directive, addresses: list[Directive], shared: Inherited) -> Tls | None:
+        if not any("ssl" in directive.args for directive in addresses):
+            return None
+        if not {"certificate", "key"} <= shared.listener_tls.keys():
+            self._problems.add(server, "listens with ssl but has no ssl_certificate and ssl_certificate_key")
+            return None
+        return Tls(**shared.listener_tls)
+
+    def _status_listener(self, server: Directive, nested: list[Directive], addresses: list[Directive]) -> None:
+        """A server block with ``api`` is the status listener, and nothing else."""
+        if len(nested) != 1 or len(nested[0].block or ()) != 1 or len(addresses) != 1 or self._status:
+            self._problems.add(server, "with api, a server has one listen and one location with nothing else in it, "
+                                       "and there is one such server")  # fmt: skip
+            return
+        [api] = nested[0].block or ()
+        self._status = {"status": self._listen(addresses[0]), "status_allows_changes": api.text == "write=on"}

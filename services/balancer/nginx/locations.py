@@ -1,13 +1,32 @@
-"""``location`` blocks of an nginx.conf, and the proxy directives they inherit."""
+"""``location`` blocks of an nginx.conf, and the directives they inherit from the blocks around them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import mimetypes
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from services.balancer.core.rules import parse_access
+from services.balancer.nginx.answers import AnswerReader, PendingPage
+from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Directive, Problems, flag, number, seconds, size
+from services.balancer.nginx.logs import LogReader
+from services.balancer.nginx.table import permitted
 from services.balancer.nginx.upstreams import with_port
-from services.balancer.settings import HealthCheck, KeepAlive, Location, Return, Server, Upstream
+from services.balancer.settings import (
+    ConnLimit,
+    HealthCheck,
+    Location,
+    Redirect,
+    Return,
+    Rule,
+    Server,
+    Upstream,
+    UpstreamTls,
+)
 
 _Convert = Callable[[Directive, Problems], Any]
 _PLAIN: dict[str, tuple[str, _Convert]] = {
@@ -18,185 +37,314 @@ _PLAIN: dict[str, tuple[str, _Convert]] = {
     "proxy_next_upstream_timeout": ("next_upstream_timeout_s", seconds),
     "proxy_buffering": ("buffering", flag),
     "proxy_request_buffering": ("request_buffering", flag),
+    "proxy_ignore_client_abort": ("ignore_client_abort", flag),
+    "proxy_intercept_errors": ("intercept_errors", flag),
     "client_max_body_size": ("max_body_bytes", size),
+    "client_body_buffer_size": ("request_buffer_bytes", size),
+    "underscores_in_headers": ("underscores_in_headers", flag),
+    "absolute_redirect": ("absolute_redirects", flag),
+    "limit_conn_status": ("conn_limit_status", number),
 }
-_LISTS = frozenset(("proxy_set_header", "add_header", "proxy_hide_header"))
-_IGNORED = frozenset((
-    "proxy_buffers", "proxy_buffer_size", "proxy_busy_buffers_size", "proxy_max_temp_file_size", "proxy_socket_keepalive",
-    "proxy_temp_file_write_size", "log_not_found", "default_type", "error_log", "client_body_buffer_size",
-))  # fmt: skip
-SHARED = frozenset((*_PLAIN, *_LISTS, "proxy_next_upstream", "proxy_http_version", "proxy_redirect", "set",
-                    "proxy_buffers", "proxy_buffer_size", "proxy_busy_buffers_size"))  # fmt: skip
+_TLS: dict[str, tuple[str, _Convert]] = {
+    "proxy_ssl_verify": ("verify", flag),
+    "proxy_ssl_server_name": ("send_name", flag),
+    "proxy_ssl_trusted_certificate": ("trusted", lambda directive, _: directive.text),
+    "proxy_ssl_name": ("name", lambda directive, _: directive.text),
+    "proxy_ssl_ciphers": ("ciphers", lambda directive, _: directive.text),
+    "proxy_ssl_certificate": ("certificate", lambda directive, _: directive.text),
+    "proxy_ssl_certificate_key": ("key", lambda directive, _: directive.text),
+    "proxy_ssl_protocols": ("protocols", lambda directive, problems: tls_versions(directive, problems)),
+}
+_UPSTREAM_URL = re.compile(r"(https?)://([^/$]+)(.*)", re.DOTALL)
+
+
+def tls_versions(directive: Directive, problems: Problems) -> tuple[str, ...]:
+    """Versions of TLS; older ones than 1.2 are a problem."""
+    unknown = [version for version in directive.args if version not in ("TLSv1.2", "TLSv1.3")]
+    if unknown:
+        problems.add(directive, f"{', '.join(unknown)} is not offered; use TLSv1.2 TLSv1.3")
+    return tuple(version for version in directive.args if version not in unknown) or ("TLSv1.2", "TLSv1.3")
 
 
 class Inherited:
-    """Proxy settings on their way down. Lists of headers replace the outer ones as a whole, as in nginx."""
+    """Settings on their way down. A level that has one entry of a list of its own begins that list anew, as in nginx."""
 
     def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self.headers: dict[str, dict[str, str]] = {}
-        self.hidden: list[str] = []
+        self.values: dict[str, Any] = {"absolute_redirects": True}
+        self.tls: dict[str, Any] = {}  # towards upstreams
+        self.listener_tls: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
-        self.redirect: tuple[str, str] | None = None
-        self.redirect_off = False
+        self.content_type = "text/plain"
+        self._lists: dict[str, list[Any]] = {}
         self._own: set[str] = set()
 
     def copy(self) -> Inherited:
         fresh = Inherited()
         fresh.values = dict(self.values)
-        fresh.headers = {name: dict(headers) for name, headers in self.headers.items()}
-        fresh.hidden = list(self.hidden)
+        fresh.tls = dict(self.tls)
+        fresh.listener_tls = dict(self.listener_tls)
         fresh.variables = dict(self.variables)
-        fresh.redirect, fresh.redirect_off = self.redirect, self.redirect_off
+        fresh.content_type = self.content_type
+        fresh._lists = {key: list(entries) for key, entries in self._lists.items()}
         return fresh
 
-    def add_header(self, kind: str, name: str, value: str) -> None:
-        if kind not in self._own:
-            self._own.add(kind)
-            self.headers[kind] = {}
-        self.headers[kind][name] = value
+    def add(self, key: str, entry: Any) -> None:
+        if key not in self._own:
+            self._own.add(key)
+            self._lists[key] = []
+        self._lists[key].append(entry)
+
+    def listed(self, key: str) -> list[Any]:
+        return self._lists.get(key, [])
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLocation:
+    """A location, and error pages that can be looked up only when all locations of the server are known."""
+
+    location: Location
+    pages: list[PendingPage]
+
+
+@dataclass(slots=True)
+class _Passed:
+    """Where a ``proxy_pass`` goes: the upstream and either a replacement of the path or a whole target."""
+
+    upstream: str = ""
+    uri: str = ""
+    target: str = ""
 
 
 class LocationReader:
     """Reads location blocks; upstreams named only in ``proxy_pass`` are collected on the way."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, checks: CheckReader, logs: LogReader) -> None:
         self._problems = problems
-        self._passed_to: set[str] = set()
-        self._checks: dict[str, HealthCheck] = {}
+        self._answers = AnswerReader(problems)
+        self._checks = checks
+        self._logs = logs
+        self._passed_to: dict[str, tuple[Directive, UpstreamTls | None]] = {}
+        self._checks_of: dict[str, list[HealthCheck]] = {}
+        self.zones: dict[str, str] = {}
 
-    def implicit(self, upstreams: dict[str, Upstream]) -> dict[str, Upstream]:
-        """Groups for ``proxy_pass http://HOST:PORT`` without an upstream block, and groups with their health checks."""
-        made = {
-            name: Upstream(servers=[Server(address=with_port(name))], keepalive=KeepAlive())
-            for name in self._passed_to - upstreams.keys()
-        }
-        for name, check in self._checks.items():
-            base = upstreams.get(name) or made[name]
-            fields = {field: getattr(base, field) for field in base.__struct_fields__}
-            made[name] = Upstream(**{**fields, "health_check": check})
-        return made
+    def complete(self, upstreams: dict[str, Upstream]) -> dict[str, Upstream]:
+        """The groups with their health checks and TLS, and those of ``proxy_pass http://HOST`` without a block."""
+        made: dict[str, Upstream] = {}
+        for name, (_, tls) in self._passed_to.items():
+            if name not in upstreams:
+                address = with_port(name, 443 if tls is not None else 80)
+                upstreams[name] = Upstream(servers=[Server(address=address)])
+            fields = {field: getattr(upstreams[name], field) for field in upstreams[name].__struct_fields__}
+            checks = self._checks_of.get(name)
+            made[name] = Upstream(**{**fields, "health_check": checks, "tls": tls})
+        return {**upstreams, **made}
 
     def apply(self, directive: Directive, shared: Inherited) -> None:
-        """Take one proxy directive of any level."""
+        """Take a directive that inner levels inherit."""
         name, args = directive.name, directive.args
         if name in _PLAIN:
             key, convert = _PLAIN[name]
             shared.values[key] = convert(directive, self._problems)
-        elif name in ("proxy_set_header", "add_header") and len(args) >= 2:
-            shared.add_header(name, args[0], self._problems.template(directive, args[1]))
+        elif name in _TLS:
+            key, convert = _TLS[name]
+            shared.tls[key] = convert(directive, self._problems)
+        elif name in ("proxy_set_header", "add_header"):
+            self._header(directive, shared)
+        elif name in ("proxy_redirect", "proxy_cookie_domain", "proxy_cookie_path"):
+            self._rewriting(directive, shared)
         elif name == "proxy_hide_header":
-            shared.hidden.append(directive.text)
+            shared.add(name, directive.text)
+        elif name in ("allow", "deny"):
+            self._access(directive, shared)
+        elif name == "limit_conn":
+            self._limit_conn(directive, shared)
+        elif name == "access_log":
+            self._logs.log(directive, shared)
+        elif name == "error_page":
+            page = self._answers.error_page(directive)
+            if page is not None:
+                shared.add(name, page)
         elif name == "proxy_next_upstream":
             shared.values["next_upstream"] = list(args)
         elif name == "proxy_http_version":
             shared.values["http_version"] = directive.text
-        elif name == "proxy_redirect":
-            self._redirect(directive, shared)
-        elif name == "set" and len(args) == 2:
+        elif name == "proxy_bind":
+            shared.values["bind"] = "" if directive.text == "off" else directive.text
+        elif name == "proxy_buffers" and len(args) == 2:
+            shared.values["buffer_bytes"] = max(4096, number(directive, self._problems) * size(
+                directive, self._problems, args[1]))  # fmt: skip
+        elif name == "set":
             self._problems.declare(args[0].removeprefix("$"))
             shared.variables[args[0].removeprefix("$")] = self._problems.template(directive, args[1])
-        elif name not in _IGNORED:
-            self._problems.wrong(directive, "other arguments")
+        else:  # default_type
+            shared.content_type = directive.text
 
-    def _redirect(self, directive: Directive, shared: Inherited) -> None:
-        shared.redirect_off = directive.text == "off"
-        if len(directive.args) == 2 and not directive.text.startswith("~"):
-            shared.redirect = (directive.args[0], directive.args[1])
-        elif directive.text not in ("off", "default"):
-            self._problems.wrong(directive, "off, default, or FROM TO without a pattern")
+    def _header(self, directive: Directive, shared: Inherited) -> None:
+        name, value, *more = directive.args
+        if more not in ([], ["always"]):
+            self._problems.wrong(directive, "NAME VALUE")
+        shared.add(directive.name, (name, self._problems.template(directive, value), bool(more)))
 
-    def read(self, location: Directive, outer: Inherited) -> list[Location]:
-        """A location and those nested in it."""
+    def _rewriting(self, directive: Directive, shared: Inherited) -> None:
+        args = directive.args
+        only_text = directive.name != "proxy_redirect"
+        if args in (("off",), ("default",)) and not (only_text and args == ("default",)):
+            shared.add(directive.name, args[0])
+        elif len(args) == 2 and not (only_text and (args[0].startswith("~") or "$" in args[0] + args[1])):
+            if args[0].startswith("~"):
+                self._problems.pattern(directive, args[0].removeprefix("~").removeprefix("*"))
+            else:
+                self._problems.template(directive, args[0])
+            shared.add(directive.name, Redirect(match=args[0], to=self._problems.template(directive, args[1])))
+        else:
+            self._problems.wrong(directive, "off, or two texts" if only_text else "off, default, or FROM TO")
+
+    def _access(self, directive: Directive, shared: Inherited) -> None:
+        line = f"{directive.name} {directive.text}"
+        try:
+            parse_access([line])
+        except ValueError:
+            self._problems.wrong(directive, "an address, a network or all")
+        else:
+            shared.add("access", line)
+
+    def _limit_conn(self, directive: Directive, shared: Inherited) -> None:
+        zone, most = directive.text, directive.args[1]
+        if zone not in self.zones:
+            self._problems.add(directive, f"there is no limit_conn_zone named {zone!r}")
+        elif not most.isdigit() or not int(most):
+            self._problems.wrong(directive, "a zone and a number")
+        else:
+            shared.add("limit_conn", ConnLimit(key=self.zones[zone], most=int(most), zone=zone))
+
+    # One location
+
+    def read(self, location: Directive, outer: Inherited, before: Iterable[Rule] = ()) -> list[ReadLocation]:
+        """A location and those nested in it; ``before`` are the rules of the server."""
         shared = outer.copy()
+        rules = list(before)
         passed: Directive | None = None
         answer: Return | None = None
-        check: Directive | None = None
+        checks: list[Directive] = []
         nested: list[Directive] = []
-        for directive in location.block or ():
+        if location.text.startswith("@"):
+            self._problems.add(location, "named locations are not supported")
+            return []
+        if location.text in ("~", "~*"):
+            self._problems.pattern(location, location.args[-1])
+        for directive in permitted(location.block or (), "location", self._problems):
             if directive.name == "proxy_pass":
                 passed = directive
             elif directive.name == "return":
-                answer = self.answer(directive)
+                answer = answer or self._answers.answer(directive)
+            elif directive.name in ("if", "rewrite"):
+                # What stands behind an unconditional return is never reached.
+                rules += self._answers.rules(directive, proxied=True) if answer is None else []
+            elif directive.name == "root":
+                answer = self._file(location, directive)
             elif directive.name == "health_check":
-                check = directive
+                checks.append(directive)
             elif directive.name == "location":
                 nested.append(directive)
-            elif directive.name in SHARED or directive.name in _IGNORED:
-                self.apply(directive, shared)
             else:
-                self._problems.unsupported(directive)
-        inner = [found for directive in nested for found in self.read(directive, shared)]
+                self.apply(directive, shared)
+        inner = [found for directive in nested for found in self.read(directive, shared, before)]
         if passed is None and answer is None:
             if not nested:
                 self._problems.add(location, "has neither proxy_pass nor return")
             return inner
-        return [self._location(location, shared, passed if answer is None else None, answer, check), *inner]
+        return [self._location(location, shared, passed, answer, rules, checks), *inner]
+
+    def answering(
+        self, server: Directive, answer: Return, shared: Inherited, rules: list[Rule]
+    ) -> ReadLocation:
+        """What answers every request of a server that no location takes."""
+        everything = Directive("location", ("/",), server.file, server.line)
+        return self._location(everything, shared, None, answer, rules, [])
 
     def _location(
         self, location: Directive, shared: Inherited, passed: Directive | None, answer: Return | None,
-        check: Directive | None,
-    ) -> Location:  # fmt: skip
-        upstream, uri = self._target(passed) if passed is not None else ("", "")
-        if check is not None and upstream:
-            self._checks[upstream] = self._health_check(check)
+        rules: list[Rule], checks: list[Directive],
+    ) -> ReadLocation:  # fmt: skip
+        if answer is not None and passed is not None:
+            rules, answer = [*rules, Rule(answer=self._typed(answer, shared))], None
+        target = self._target(passed, shared) if passed is not None else _Passed()
+        for check in checks if target.upstream else ():
+            timeout_s = min(3600, shared.values.get("read_timeout_s", 60))
+            self._checks_of.setdefault(target.upstream, []).append(self._checks.check(check, timeout_s))
         path = " ".join(location.args)
-        redirect = shared.redirect
-        if redirect is None and not shared.redirect_off and passed is not None and not path.startswith("~"):
-            redirect = (f"http://{upstream}{uri or '/'}", location.args[-1] if uri else "/")
-        headers = {"Host": "$proxy_host", **shared.headers.get("proxy_set_header", {})}
+        headers = {"Host": "$proxy_host", **{name: value for name, value, _ in shared.listed("proxy_set_header")}}
         connection = next((value for name, value in headers.items() if name.lower() == "connection"), None)
         if connection == "":
             headers = {name: value for name, value in headers.items() if name.lower() != "connection"}
-        return Location(
+        read = Location(
             path=path,
-            upstream=upstream,
-            upstream_uri=uri,
-            answer=answer,
-            set_headers=headers if upstream else {},
-            add_headers=shared.headers.get("add_header", {}),
-            hide_headers=shared.hidden,
+            upstream=target.upstream,
+            upstream_uri=target.uri,
+            upstream_target=target.target,
+            answer=self._typed(answer, shared) if answer is not None else None,
+            rules=[rule if rule.answer is None else Rule(when=rule.when, pattern=rule.pattern,
+                                                         answer=self._typed(rule.answer, shared)) for rule in rules],
+            access=shared.listed("access"),
+            set_headers=headers if target.upstream else {},
+            add_headers={name: value for name, value, always in shared.listed("add_header") if not always},
+            add_headers_always={name: value for name, value, always in shared.listed("add_header") if always},
+            hide_headers=shared.listed("proxy_hide_header"),
             variables=shared.variables,
             websocket=connection not in (None, "", "close"),
-            redirect_from=redirect[0] if redirect else "",
-            redirect_to=redirect[1] if redirect else "",
+            redirects=self._redirects(location, shared, target) if target.upstream else [],
+            cookie_domains=_pairs(shared.listed("proxy_cookie_domain")),
+            cookie_paths=_pairs(shared.listed("proxy_cookie_path")),
+            conn_limits=shared.listed("limit_conn"),
+            access_logs=[log for log in shared.listed("access_log") if log is not None],
             **shared.values,
-        )
+        )  # fmt: skip
+        return ReadLocation(read, shared.listed("error_page"))
 
-    def _target(self, directive: Directive) -> tuple[str, str]:
-        scheme, found, rest = directive.text.partition("://")
-        if scheme != "http" or not found or "$" in rest or rest.startswith("unix:"):
-            self._problems.wrong(directive, "http://UPSTREAM[/URI] without variables")
-            return "", ""
-        name, slash, uri = rest.partition("/")
-        self._passed_to.add(name)
-        return name, slash + uri
+    def _typed(self, answer: Return, shared: Inherited) -> Return:
+        if answer.file:
+            return answer
+        return Return(status=answer.status, location=answer.location, text=answer.text,
+                      content_type=shared.content_type)  # fmt: skip
 
-    def answer(self, directive: Directive) -> Return:
-        """``return CODE [TEXT]``, ``return CODE URL`` or ``return URL``."""
-        args = directive.args
-        if args and args[0].isdigit() and 200 <= int(args[0]) <= 599:
-            status, text = int(args[0]), self._problems.template(directive, args[1]) if len(args) > 1 else ""
-        elif len(args) == 1 and args[0].startswith(("http://", "https://", "$scheme")):
-            status, text = 302, args[0]
-        else:
-            self._problems.wrong(directive, "CODE [TEXT] or a URL")
-            status, text = 500, ""
-        redirects = status in (301, 302, 303, 307, 308)
-        return Return(status=status, location=text if redirects else "", text="" if redirects else text)
+    def _redirects(self, location: Directive, shared: Inherited, target: _Passed) -> list[Redirect]:
+        redirects: list[Redirect] = []
+        for entry in shared.listed("proxy_redirect") or ["default"]:
+            if isinstance(entry, Redirect):
+                redirects.append(entry)
+            elif entry == "default" and not target.target and not location.text.startswith("~"):
+                scheme = "http" if self._passed_to[target.upstream][1] is None else "https"
+                url = f"{scheme}://{target.upstream}{target.uri or '/'}"
+                redirects.append(Redirect(match=url, to=location.args[-1] if target.uri else "/"))
+        return [] if "off" in shared.listed("proxy_redirect") else redirects
 
-    def _health_check(self, directive: Directive) -> HealthCheck:
-        values: dict[str, Any] = {}
-        for argument in directive.args:
-            key, _, value = argument.partition("=")
-            if key in ("interval", "jitter"):
-                values[f"{key}_s"] = seconds(directive, self._problems, value)
-            elif key in ("fails", "passes", "port") and value.isdigit():
-                values[key] = int(value)
-            elif key == "uri":
-                values[key] = value
-            elif argument in ("mandatory", "persistent"):
-                values[argument] = True
-            else:
-                self._problems.add(directive, f"parameter {argument} is not supported")
-        return HealthCheck(**values)
+    def _target(self, directive: Directive, shared: Inherited) -> _Passed:
+        found = _UPSTREAM_URL.fullmatch(directive.text)
+        if found is None or found[2].startswith("unix:"):
+            self._problems.wrong(directive, "http:// or https:// with an upstream whose name has no variables")
+            return _Passed()
+        scheme, name, uri = found[1], found[2], found[3]
+        tls = UpstreamTls(**shared.tls) if scheme == "https" else None
+        if tls is not None and "$" in tls.name:
+            self._problems.add(directive, "proxy_ssl_name cannot have variables")
+        first = self._passed_to.setdefault(name, (directive, tls))
+        if first[1] != tls:
+            self._problems.add(directive, f"{name} is reached in another way from {first[0].file}:{first[0].line}; "
+                                          "give it a second upstream block")  # fmt: skip
+        if "$" in uri:
+            return _Passed(name, target=self._problems.template(directive, uri))
+        return _Passed(name, uri)
+
+    def _file(self, location: Directive, directive: Directive) -> Return | None:
+        if len(location.args) != 2 or location.text != "=":
+            self._problems.add(directive, "files are served from a location = /file only, one each")
+            return None
+        path = Path(directive.text + location.args[1])
+        if not path.is_file():
+            self._problems.add(directive, f"there is no file {path}")
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        return Return(status=200, file=str(path), content_type=kind)
+
+
+def _pairs(entries: list[Any]) -> list[Redirect]:
+    return [] if "off" in entries else [entry for entry in entries if isinstance(entry, Redirect)]

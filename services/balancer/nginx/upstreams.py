@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from services.balancer.nginx.directives import Directive, Problems, number, seconds
+from services.balancer.nginx.table import permitted
 from services.balancer.settings import KeepAlive, Queue, Server, Upstream
-
-_METHODS = ("least_conn", "ip_hash")
 
 
 class UpstreamReader:
-    """Reads one upstream block at a time."""
+    """Reads one upstream block at a time; ``state_file`` is what their ``state`` directives name."""
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
+        self.state_file = ""
 
     def read(self, upstream: Directive) -> Upstream:
         servers: list[Server] = []
         values: dict[str, Any] = {}
         keepalive: dict[str, Any] = {}
-        for directive in upstream.block or ():
+        for directive in permitted(upstream.block or (), "upstream", self._problems):
             name = directive.name
             if name == "server":
                 servers.append(self._server(directive))
-            elif name in _METHODS:
+            elif name in ("least_conn", "ip_hash"):
                 values["method"] = name
             elif name == "hash":
                 values["hash_key"] = self._problems.template(directive, directive.text)
@@ -33,17 +33,17 @@ class UpstreamReader:
                 values["method"] = self._random(directive)
             elif name == "queue":
                 values["queue"] = self._queue(directive)
+            elif name == "state":
+                self._state(directive)
             elif name == "keepalive":
                 keepalive["connections"] = number(directive, self._problems)
             elif name == "keepalive_requests":
                 keepalive["requests"] = number(directive, self._problems)
-            elif name in ("keepalive_timeout", "keepalive_time"):
-                key = "idle_s" if name == "keepalive_timeout" else "life_s"
-                keepalive[key] = seconds(directive, self._problems)
             elif name == "zone":
                 values["zone"] = True  # workers share memory of its own, whatever name and size say
-            else:
-                self._problems.unsupported(directive)
+            else:  # keepalive_timeout and keepalive_time
+                key = "idle_s" if name == "keepalive_timeout" else "life_s"
+                keepalive[key] = seconds(directive, self._problems)
         if not servers:
             self._problems.add(upstream, f"{upstream.text} has no server")
             servers = [Server(address="127.0.0.1:1")]
@@ -59,10 +59,13 @@ class UpstreamReader:
                 values["fail_timeout_s"] = int(seconds(directive, self._problems, value))
             elif key == "slow_start" and equals:
                 values["slow_start_s"] = seconds(directive, self._problems, value)
-            elif argument in ("backup", "down"):
+            elif argument in ("backup", "down", "drain"):
                 values[argument] = True
             else:
                 self._problems.add(directive, f"parameter {argument} is not supported")
+        if directive.text.startswith("unix:"):
+            self._problems.add(directive, "sockets of the file system are not supported")
+            return Server(address="127.0.0.1:1", **values)
         return Server(address=with_port(directive.text), **values)
 
     def _random(self, directive: Directive) -> str:
@@ -75,8 +78,13 @@ class UpstreamReader:
         timeout = next((a.partition("=")[2] for a in directive.args[1:] if a.startswith("timeout=")), "60s")
         return Queue(size=number(directive, self._problems), timeout_s=seconds(directive, self._problems, timeout))
 
+    def _state(self, directive: Directive) -> None:
+        if self.state_file not in ("", directive.text):
+            self._problems.add(directive, f"one file keeps the changes of all upstreams, and that is {self.state_file}")
+        self.state_file = self.state_file or directive.text
 
-def with_port(address: str) -> str:
-    """An address with nginx's default port 80 when it has none."""
-    host, colon, port = address.rpartition(":")
-    return address if colon and host and port.isdigit() else f"{address}:80"
+
+def with_port(address: str, port: int = 80) -> str:
+    """An address with a default port when it has none."""
+    host, colon, given = address.rpartition(":")
+    return address if colon and host and given.isdigit() and not host.endswith(":") else f"{address}:{port}"

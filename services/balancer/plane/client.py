@@ -12,15 +12,17 @@ from typing import cast
 from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
-from services.balancer.plane.own_answers import own_answer
-from services.balancer.plane.prepared import Prepared, prepare
+from services.balancer.plane.facts import Facts
+from services.balancer.plane.own_answers import error_page, own_answer
+from services.balancer.plane.prepared import Prepared, decide, prepare
 from services.balancer.plane.timers import NEVER, UNPLACED
 from services.balancer.wire.body import BodyReader
-from services.balancer.wire.errors import CONTINUE, error_answer
+from services.balancer.wire.errors import CONTINUE
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.request import find_head
+from services.balancer.wire.request import find_head, unreadable
 
 MAX_PIPELINED = 1 << 16
+MAX_WAITING = 1 << 19
 LINGER_S = 5.0
 
 
@@ -46,6 +48,7 @@ class ClientConnection(asyncio.Protocol):
         "_prepared",
         "_stalled_bytes",
         "_transport",
+        "_waiting_limit",
         "deadline",
         "engine",
         "exchange",
@@ -71,6 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = NEVER
         self.slot = UNPLACED
         self._stalled_bytes = 0
+        self._waiting_limit = MAX_WAITING
         self._last_head = b""
         self.rendered_for: Prepared | None = None  # the request whose upstream head is in ``rendered``
         self.rendered = b""
@@ -96,7 +100,7 @@ class ClientConnection(asyncio.Protocol):
             engine.totals.refused += 1
             self._refuse(503)
             return
-        self._transport.set_write_buffer_limits(high=1 << 19)
+        self._transport.set_write_buffer_limits(high=MAX_WAITING)
         self.may_serve = limits.keepalive_requests if limits.keepalive_s and not engine.closing else 0
         engine.wheel.arm(self, limits.header_timeout_s)
 
@@ -111,8 +115,11 @@ class ClientConnection(asyncio.Protocol):
         self._receive(data)
 
     def eof_received(self) -> bool:
-        if self.exchange is not None:
-            self.exchange.abandon()
+        exchange = self.exchange
+        if exchange is not None:
+            if exchange.outlives_client and self._transport.can_write_eof():
+                return True
+            exchange.abandon()
             self.exchange = None
         return False
 
@@ -125,8 +132,13 @@ class ClientConnection(asyncio.Protocol):
             engine.per_address[address] = left
         else:
             engine.per_address.pop(address, None)
-        exchange, self.exchange = self.exchange, None
-        if exchange is not None:
+        exchange = self.exchange
+        if exchange is not None and exchange.outlives_client:
+            self._phase = _Phase.CLOSING
+            self.write = _discard
+            self.resume_writing()
+        elif exchange is not None:
+            self.exchange = None
             exchange.abandon()
         engine.client_gone()
 
@@ -153,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
         elif self.exchange is not None:
             self.exchange.refuse(408)
         elif self._pending:
-            self._refuse(408)
+            self._refuse(408, self._pending)
         else:
             self._close()
 
@@ -203,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
             self._pending = data[size:]
             prepared = self._prepare(data[:size])
         except FramingError as error:
-            self._refuse(error.status)
+            self._refuse(error.status, data)
             return
         self._phase = _Phase.BUSY
         self.deadline = NEVER
@@ -213,7 +225,10 @@ class ClientConnection(asyncio.Protocol):
         prepared = self._prepared.get(head)
         if prepared is None:
             request = self.listener.parser.parse(head)
-            prepared = prepare(self.listener.router.find(request), self.engine.pools, request, self.info)
+            route, rewritten = self.listener.router.find(request), b""
+            if not route.plain:
+                route, rewritten = decide(Facts.of(self, request, route), route)
+            prepared = prepare(route, self.engine.pools, request, self.info, rewritten)
             if prepared.reusable:
                 if head == self._last_head:  # heads that never come again are not worth remembering
                     self.listener.remember(head, prepared)
@@ -233,11 +248,17 @@ class ClientConnection(asyncio.Protocol):
             self._begin_body(exchange)
 
     def _begin_body(self, exchange: Exchange) -> None:
-        request = exchange.request
-        if not request.has_body:
+        request, route = exchange.request, exchange.route
+        self._body = BodyReader(request) if request.has_body else None
+        if route.conn_limits and not exchange.admitted():
+            exchange.refuse(route.conn_limit_status)
+            return
+        if 0 < route.max_body_bytes < (request.length or 0):
+            exchange.refuse(413)
+            return
+        if self._body is None:
             exchange.start()
             return
-        self._body = BodyReader(request)
         if request.expects and not self._pending:
             self.write(CONTINUE)
         if exchange.streaming:
@@ -287,8 +308,16 @@ class ClientConnection(asyncio.Protocol):
             self._held = False
             self._transport.resume_reading()
 
+    def limit_waiting(self, size: int) -> None:
+        """How many bytes of an answer may wait for this client before the upstream is stopped."""
+        if size != self._waiting_limit:
+            self._waiting_limit = size
+            self._transport.set_write_buffer_limits(high=size)
+
     def exchange_done(self, *, keep: bool) -> None:
         self.exchange = None
+        if self._phase is _Phase.CLOSING:
+            return
         if not keep:
             self._finish()
             return
@@ -309,22 +338,34 @@ class ClientConnection(asyncio.Protocol):
             self._phase = IDLE
         self.engine.wheel.arm(self, self.engine.client_limits.keepalive_s)
 
-    def answer_error(self, status: int) -> None:
-        """Answer the current request with an error page; the connection stays when the request is complete."""
+    def answer_whole(self, wire: bytes) -> None:
+        """Send an answer of our own to the request in progress; no answer at all just closes."""
         exchange = self.exchange
         if exchange is None:
             return
-        request = exchange.request
-        keep = request.keep_alive and exchange.body_complete and self.may_stay
-        self.write(error_answer(status, close=not keep, bodiless=request.method == b"HEAD"))
-        self.exchange_done(keep=keep)
+        if not wire:
+            self._close()
+        else:
+            self.write(wire)
+        self.exchange_done(keep=exchange.stays)
 
     def _answer_self(self, prepared: Prepared) -> None:
-        keep = prepared.request.keep_alive and not prepared.request.has_body and self.may_stay
-        answer, status = own_answer(prepared, self.info, close=not keep)
-        self.engine.totals.count(status)
-        self.write(answer)
+        request = prepared.request
+        facts = Facts.of(self, request, prepared.route)
+        keep = request.keep_alive and not request.has_body and self.may_stay
+        wire = own_answer(facts, prepared.route, close=not keep)
+        self._note(facts)
+        if not wire:
+            self._close()
+            return
+        self.write(wire)
         self.exchange_done(keep=keep)
+
+    def _note(self, facts: Facts) -> None:
+        """Count and log what the balancer answered by itself."""
+        self.engine.totals.count(facts.status)
+        if self.engine.access_log is not None:
+            self.engine.access_log.write(facts)
 
     def break_off(self) -> None:
         """End so that the client notices that its answer is not complete."""
@@ -337,11 +378,12 @@ class ClientConnection(asyncio.Protocol):
 
     # Endings
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, data: bytes = b"") -> None:
         """Answer bytes that are no request we take; nothing after them can be trusted to be one."""
         self.engine.totals.requests += 1
-        self.engine.totals.count(status)
-        self.write(error_answer(status, close=True))
+        facts = Facts.of(self, unreadable(data), self.listener.plan.fallback)
+        self.write(error_page(facts, status, close=True))
+        self._note(facts)
         self._pending = b""
         self._linger()
 
@@ -376,6 +418,10 @@ class ClientConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+
+def _discard(data: bytes) -> None:
+    """Write to a client that is gone."""
 
 
 def client_info(transport: asyncio.Transport, serial: int) -> Client:

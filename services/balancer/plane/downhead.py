@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.balancer.core.rewriting import redirected
+from services.balancer.core.variables import origin
+from services.balancer.plane.own_answers import added_lines
 from services.balancer.wire.response import Framing, ResponseHead, with_lines, without
 
 if TYPE_CHECKING:
@@ -43,12 +46,31 @@ def client_head(exchange: Exchange, head: ResponseHead) -> bytes:
 def _edit(exchange: Exchange, head: ResponseHead, rendered: bytes, lines: list[bytes]) -> bytes:
     route = exchange.route
     hidden = set(route.hide_headers)
-    location = head.get(b"location")
-    if route.redirect_to is not None and location.startswith(route.redirect_from):
-        hidden.add(b"location")
-        lines.append(b"Location: " + route.redirect_to.render(exchange) + location[len(route.redirect_from) :])
-    for name, template in route.add_headers:
-        value = template.render(exchange)
-        if value and head.status in (200, 201, 204, 206, 301, 302, 303, 304, 307, 308):
-            lines.append(name + b": " + value)
+    if route.redirects:
+        for name in (b"location", b"refresh"):
+            value = _retold(exchange, name, head.get(name))
+            if value is not None:
+                hidden.add(name)
+                lines.append(name.title() + b": " + value)
+    if route.cookies:
+        cookies = [value for name, value, _ in head.fields if name == b"set-cookie"]
+        hidden.add(b"set-cookie")
+        lines += [b"Set-Cookie: " + route.cookies.apply(cookie) for cookie in cookies]
+    lines += added_lines(exchange, route, head.status)
     return without(rendered, *hidden) if hidden else rendered
+
+
+def _retold(exchange: Exchange, name: bytes, value: bytes) -> bytes | None:
+    """Where an answer leads, as the client knows the place; None when that is what it says already."""
+    route = exchange.route
+    begin = 0
+    if name == b"refresh":
+        begin = value.lower().find(b"url=") + 4
+        if begin < 4:
+            return None
+    place = redirected(route.redirects, exchange, value[begin:]) if value else None
+    if place is None:
+        return None
+    if name == b"location" and route.absolute_redirects and place[:1] == b"/":
+        place = origin(exchange) + place
+    return value[:begin] + place

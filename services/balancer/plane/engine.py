@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.shared import Memory, SharedGroup
-from services.balancer.plane.access_log import AccessLogWriter
+from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
 from services.balancer.plane.prepared import Prepared, Router
 from services.balancer.plane.timers import Wheel
@@ -83,9 +83,10 @@ class Engine:
         self.totals = Totals()
         self.clients: set[ClientConnection] = set()
         self.per_address: dict[bytes, int] = {}
+        self.in_progress: dict[tuple[str, bytes], int] = {}  # requests by zone and key of a limit
         self.listeners: dict[str, ListenerState] = {}
         self.pools: dict[str, Pool] = {}
-        self.access_log: AccessLogWriter | None = None
+        self.access_log: AccessLogs | None = None
         self.closing = False
         self.emptied = asyncio.Event()
         self.serial = 0
@@ -104,7 +105,7 @@ class Engine:
             else:
                 self.pools[name].replace(self._group(settings))
         for name in [name for name in self.pools if name not in plan.groups]:
-            self.pools.pop(name).close_idle()
+            self.pools.pop(name).drop_idle()
         for address in [address for address in self.listeners if address not in plan.listeners]:
             del self.listeners[address]
         for address, listener in plan.listeners.items():
@@ -116,8 +117,8 @@ class Engine:
 
     def _open_access_log(self, plan: Plan) -> None:
         before, self.access_log = self.access_log, None
-        if plan.settings.access_log is not None and plan.log_format is not None:
-            self.access_log = AccessLogWriter(self.loop, plan.settings.access_log.path, plan.log_format)
+        if plan.logs:
+            self.access_log = AccessLogs(self.loop, plan.logs)
         if before is not None:
             before.close()
 
@@ -150,7 +151,7 @@ class Engine:
         for client in list(self.clients):
             client.abort()
         for pool in self.pools.values():
-            pool.close_idle()
+            pool.close()
         self.wheel.stop()
         if self.access_log is not None:
             self.access_log.close()

@@ -11,6 +11,7 @@ from services.balancer.core.retry import BY_STATUS, Attempt, Condition, counts_a
 from services.balancer.core.variables import Try
 from services.balancer.plane.downhead import client_head
 from services.balancer.plane.facts import Facts
+from services.balancer.plane.own_answers import error_page
 from services.balancer.plane.prepared import Prepared
 from services.balancer.plane.timers import NEVER, UNPLACED
 from services.balancer.plane.upstream import UpstreamConnection
@@ -46,6 +47,9 @@ class Exchange(Facts):
     started = False
     sent = False
     upgrading = False
+    outlives_client = False  # the upstream is heard to its end even when the client leaves
+    stays = True  # the client's connection, after an answer of our own
+    limit_keys: tuple[tuple[str, bytes], ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
     deadline = NEVER
     slot = UNPLACED
@@ -67,11 +71,30 @@ class Exchange(Facts):
         """What only a request that is not quite ordinary needs."""
         self.upgrading = request.upgrade != b"" and self.route.websocket
         self.plain_method = not (self.upgrading or request.method == b"HEAD")
+        self.outlives_client = self.route.ignore_abort
         if request.has_body:
             self.body_complete = False
             self.kept: list[bytes] = []
             limit = self.route.request_buffer_bytes
             self.streaming = not limit or (request.length or 0) > limit
+
+    def admitted(self) -> bool:
+        """Take a place under each limit of the route; false when one is full (nginx ``limit_conn``)."""
+        counts = self.engine.in_progress
+        limits = [(limit.zone, limit.key.render(self), limit.most) for limit in self.route.conn_limits]
+        if any(key and counts.get((zone, key), 0) >= most for zone, key, most in limits):
+            return False
+        self.limit_keys = tuple((zone, key) for zone, key, _ in limits if key)
+        for place in self.limit_keys:
+            counts[place] = counts.get(place, 0) + 1
+        return True
+
+    def _leave_limits(self) -> None:
+        counts = self.engine.in_progress
+        for place in self.limit_keys:
+            counts[place] -= 1
+            if not counts[place]:
+                del counts[place]
 
     def _key(self) -> bytes:
         if self.route.hash_key is not None:
@@ -180,9 +203,12 @@ class Exchange(Facts):
         self.connect_s = self.header_s = None
 
     def _give_up(self, status: int) -> None:
-        self.engine.totals.count(status)
-        self._end(status)
-        self.connection.answer_error(status)
+        client = self.connection
+        self.stays = self.request.keep_alive and self.body_complete and client.may_stay
+        wire = error_page(self, status, close=not self.stays)
+        self.engine.totals.count(self.status)
+        self._end(self.status)
+        client.answer_whole(wire)
 
     # The request's body
 
@@ -262,12 +288,23 @@ class Exchange(Facts):
     def accepts(self, head: ResponseHead, *, whole: bool) -> bool:
         """Whether this answer goes to the client; otherwise the attempt has been counted as failed."""
         condition = BY_STATUS.get(head.status)
-        if condition is None or not self.route.retry.conditions & condition:
-            return True
-        if not may_retry(self.route.retry, condition, self._attempt(1)):
-            return True
-        self.attempt_failed(condition, f"answered {head.status}")
-        return False
+        listed = condition is not None and self.route.retry.conditions & condition
+        if condition is not None and listed and may_retry(self.route.retry, condition, self._attempt(1)):
+            self.attempt_failed(condition, f"answered {head.status}")
+            return False
+        if self.route.intercept_errors and head.status in self.route.error_pages:
+            self._intercept(head)
+            return False
+        return True
+
+    def _intercept(self, head: ResponseHead) -> None:
+        """Give our page in place of an upstream's error (nginx ``proxy_intercept_errors``)."""
+        self.status, self.answer_head = head.status, head
+        self.header_s = self.engine.time() - self.attempt_at
+        if self.peer is not None:
+            self._account(self.peer)
+        self._drop_upstream()
+        self._give_up(head.status)
 
     def answer(self, head: ResponseHead, data: bytes, size: int | None = None) -> None:
         """The head of the final answer; ``data`` is what came, its body beginning at ``size``."""
@@ -276,6 +313,7 @@ class Exchange(Facts):
         self.answer_head = head
         self.header_s = self.engine.time() - self.attempt_at
         self.upstream_stays = head.keep_alive
+        self.connection.limit_waiting(self.route.response_buffer_bytes)
         rendered = client_head(self, head)
         first = len(data) - size if size is not None else 0
         self.head_bytes = len(rendered)
@@ -395,6 +433,8 @@ class Exchange(Facts):
     def _end(self, status: int) -> None:
         self.over = True
         self.status = status
+        if self.limit_keys:
+            self._leave_limits()
         if self.slot != UNPLACED:
             self.engine.wheel.forget(self)
         if self.engine.access_log is not None:

@@ -39,6 +39,17 @@ class Facts(Turn):
     failures: tuple[Try, ...] = ()
     _request_id = b""
 
+    @classmethod
+    def of(cls, connection: ClientConnection, request: RequestHead, route: Route) -> Self:
+        """The facts of a request that goes to no upstream, or not yet."""
+        facts = cls(())
+        facts.connection = connection
+        facts.engine = connection.engine
+        facts.request = request
+        facts.route = route
+        facts.started_at = facts.attempt_at = facts.engine.time()
+        return facts
+
     @property
     def client(self) -> Client:
         return self.connection.info

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import Condition
+from services.balancer.plane.tls import connect_options
 from services.balancer.plane.upstream import UpstreamConnection
+from services.balancer.site import Route
 from services.balancer.wire.response import ResponseHead
 
 if TYPE_CHECKING:
@@ -27,12 +29,13 @@ class Pool:
     def __init__(self, engine: Engine, group: Group) -> None:
         self.engine = engine
         self.group = group
-        self._adopt(group.settings)
         self.heads: dict[bytes, ResponseHead] = {}
         self._idle: dict[int, list[UpstreamConnection]] = {}
         self.idle = 0
         self._connecting: set[asyncio.Task[None]] = set()
         self.waiting: deque[Exchange] = deque()
+        self._spoken = group.settings.tls
+        self._adopt(group.settings)
         self._look: asyncio.TimerHandle | None = None
 
     def configure(self, settings: GroupSettings) -> None:
@@ -50,6 +53,10 @@ class Pool:
     def _adopt(self, settings: GroupSettings) -> None:
         self.keyed = _keyed(settings)
         self.keepalive = settings.keepalive
+        self._secured = connect_options(settings.tls)  # certificates may be new though the settings are not
+        if settings.tls != self._spoken:
+            self._spoken = settings.tls
+            self.drop_idle()
 
     def close_gone(self) -> None:
         present = {peer.id for peer in self.group.peers}
@@ -107,12 +114,15 @@ class Pool:
             connection.home.remove(connection)
             self.idle -= 1
 
-    def close_idle(self) -> None:
+    def close(self) -> None:
+        self.drop_idle()
+        for task in self._connecting:
+            task.cancel()
+
+    def drop_idle(self) -> None:
         for connection in [connection for idle in self._idle.values() for connection in idle]:
             self.discard(connection)
             connection.close()
-        for task in self._connecting:
-            task.cancel()
 
     # New connections
 
@@ -129,7 +139,9 @@ class Pool:
         connection = UpstreamConnection(self, peer)
         try:
             async with asyncio.timeout(exchange.route.connect_timeout_s):
-                await self.engine.loop.create_connection(lambda: connection, host.strip("[]"), int(port))
+                await self.engine.loop.create_connection(
+                    lambda: connection, host.strip("[]"), int(port), **self._options(exchange.route)
+                )
         except asyncio.CancelledError:
             connection.close()
             raise
@@ -139,6 +151,11 @@ class Pool:
             exchange.attempt_failed(Condition.ERROR, f"connect failed: {error.strerror or error}")
         else:
             exchange.connected(connection)
+
+    def _options(self, route: Route) -> dict[str, Any]:
+        """How to connect: from which address, and by TLS or not."""
+        options: dict[str, Any] = {"local_addr": (route.bind, 0)} if route.bind else {}
+        return options | self._secured
 
     # The queue
 

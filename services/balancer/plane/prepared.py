@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from services.balancer.compose import compose_fields, framing_lines, target_for
+from services.balancer.compose import compose_fields, framing_lines, request_line, rewritten_target
 from services.balancer.core.paths import BadPath, normalise
-from services.balancer.core.variables import Client, Names, Part, join_parts
+from services.balancer.core.variables import Client, Names, Part, Scope, join_parts
 from services.balancer.site import ListenerPlan, Route
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import RequestHead
@@ -35,9 +35,9 @@ class Prepared:
         self.route = route
         self.pool = pool
         self.head = head
-        self.reusable = pool is not None and not (request.has_body or request.expects)
+        self.reusable = route.plain and pool is not None and not (request.has_body or request.expects)
         plain = request.minor == 1 and request.keep_alive and not request.upgrade and request.method != b"HEAD"
-        self.quick = self.reusable and plain and not route.edits_answers
+        self.quick = self.reusable and plain and not route.looks_closer
         self.steady = self.reusable and route.steady
 
 
@@ -86,10 +86,25 @@ class Router:
         return route
 
 
-def prepare(route: Route, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:
-    """Make a request ready for its route; raises FramingError with the status to answer."""
-    if route.max_body_bytes and (request.length or 0) > route.max_body_bytes:
-        raise FramingError("request body too large", 413)
+def decide(scope: Scope, route: Route) -> tuple[Route, bytes]:
+    """What the rules of a route make of a request: the route that answers, and the target if it was rewritten."""
+    rewritten = b""
+    for rule in route.rules:
+        if rule.applies(scope):
+            if rule.outcome is not None:
+                return rule.outcome, b""
+            if rule.uri is not None:
+                rewritten = rewritten_target(scope.request, rule.uri.render(scope))
+                break
+    if route.access is not None and route.denied is not None and not route.access.allows(scope.client.packed_addr):
+        return route.denied, b""
+    return route, rewritten
+
+
+def prepare(
+    route: Route, pools: dict[str, Pool], request: RequestHead, client: Client, rewritten: bytes = b""
+) -> Prepared:
+    """Make a request ready for its route; ``rewritten`` is its target if a rule made another one."""
     pool = pools.get(route.group)
     if pool is None:
         return Prepared(request, route, None, ())
@@ -97,8 +112,7 @@ def prepare(route: Route, pools: dict[str, Pool], request: RequestHead, client: 
     if fields is None:
         fields = _fields(pool, request, route, client)
         request.block.memo[route] = fields
-    line = b"%b %b HTTP/1.%d\r\n" % (request.method, target_for(request, route), route.minor)
-    return Prepared(request, route, pool, (line, *fields))
+    return Prepared(request, route, pool, join_parts([*request_line(request, route, rewritten), *fields]))
 
 
 def _fields(pool: Pool, request: RequestHead, route: Route, client: Client) -> tuple[Part, ...]:

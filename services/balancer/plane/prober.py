@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from services.balancer.core.groups import Group
 from services.balancer.core.health import CheckSettings, Tally
 from services.balancer.core.peers import Peer, Verdict
+from services.balancer.plane.tls import connect_options
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.response import Framing, find_response_head, parse_response
@@ -63,9 +66,10 @@ class Prober:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, key: Key, group: Group, peer: Peer, check: CheckSettings) -> None:
+        options = connect_options(check.tls)
         while True:
             if not peer.down:
-                complaint = await probe(peer.address, check)
+                complaint = await probe(peer.address, check, options)
                 self._record(key, group, peer, check, complaint)
             await asyncio.sleep(check.interval_s + self._random.uniform(0, check.jitter_s))
 
@@ -101,8 +105,8 @@ class Prober:
         return Verdict.HEALTHY
 
 
-async def probe(address: str, check: CheckSettings) -> str:
-    """Ask a server once; returns why it does not pass, or an empty string."""
+async def probe(address: str, check: CheckSettings, options: Mapping[str, Any] | None = None) -> str:
+    """Ask a server once, in the way its clients do; returns why it does not pass, or an empty string."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     request = (
@@ -111,9 +115,11 @@ async def probe(address: str, check: CheckSettings) -> str:
     )
     try:
         async with asyncio.timeout(check.timeout_s):
-            data = await _fetch(host, check.port or int(port), request.encode())
+            data = await _fetch(host, check.port or int(port), request.encode(), options or {})
     except TimeoutError:
         return "timed out"
+    except ssl.SSLError as error:
+        return f"no TLS: {error.reason or error}"
     except OSError as error:
         return error.strerror or "connection failed"
     try:
@@ -122,8 +128,8 @@ async def probe(address: str, check: CheckSettings) -> str:
         return f"malformed answer: {error.reason}"
 
 
-async def _fetch(host: str, port: int, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(host, port, limit=MAX_ANSWER)
+async def _fetch(host: str, port: int, request: bytes, options: Mapping[str, Any]) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port, limit=MAX_ANSWER, **options)
     try:
         writer.write(request)
         data = b""

@@ -21,6 +21,7 @@ from services.balancer.wire.fields import (
 _TARGET_BAD = bytes(range(33)) + b"\x7f"
 _HOST_BAD = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
 MAX_BLOCKS = 1024
+MAX_REFUSED_LINE = 8192  # bytes of it that a log may show
 MAX_REMEMBERED_BLOCK = 4096
 _UNIQUE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 
@@ -49,6 +50,11 @@ class FieldBlock(msgspec.Struct, frozen=True, eq=False):
     upgrade: bytes
     expects: bool
     memo: dict[Any, Any]
+
+
+_NO_FIELDS = FieldBlock(
+    minor=1, fields=(), host=None, length=None, chunked=False, keep_alive=False, upgrade=b"", expects=False, memo={}
+)
 
 
 class RequestHead(msgspec.Struct, frozen=True, eq=False):
@@ -143,6 +149,12 @@ class RequestParser:
                 self._blocks.clear()
             self._blocks[raw] = block
         return block
+
+
+def unreadable(data: bytes) -> RequestHead:
+    """What stands for a request that was refused: its first line, as far as there is one, as the target; no method."""
+    line = data[:MAX_REFUSED_LINE].partition(b"\n")[0].rstrip(b"\r")
+    return RequestHead(b"", line, 1, (), b"", b"/", b"", None, False, False, b"", False, False, _NO_FIELDS)
 
 
 def parse_block(raw: bytes, limits: HeadLimits) -> FieldBlock:

@@ -77,7 +77,7 @@ def parse_response(head: bytes, *, to_head_request: bool, upgrade_asked: bool) -
     hidden = (HOP_BY_HOP - {b"trailer"}) | set(options)
     if framing is Framing.CHUNKED:
         hidden = hidden - {b"transfer-encoding"}
-    kept = [line for name, _, line in fields if name not in hidden]
+    kept = [line for name, _, line in fields if name not in hidden and not name.startswith(b"x-accel-")]
     verbatim = minor == 1 and len(kept) == len(fields)
     plain = head if verbatim else CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *kept, b"", b""])
     ordinary = keep_alive and framing in (Framing.LENGTH, Framing.NONE) and 200 <= status < 400

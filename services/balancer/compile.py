@@ -1,0 +1,139 @@
+"""Compiling the texts of a settings file: templates, patterns, headers. Problems are collected, not raised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from services.balancer.core.patterns import compile_pattern, marked_pattern
+from services.balancer.core.retry import CONFIGURABLE, Condition, RetryPolicy
+from services.balancer.core.rewriting import CookieRewriting, Redirection
+from services.balancer.core.rules import OPERATORS, Access, parse_access
+from services.balancer.core.rules import Condition as Test
+from services.balancer.core.variables import (
+    BUILT_IN,
+    MapTable,
+    Reach,
+    Template,
+    Variable,
+    captures,
+    compile_template,
+)
+from services.balancer.settings import Location, MapVariable, Redirect, Return
+from services.balancer.wire.fields import TOKEN
+
+T = TypeVar("T")
+_LOCATION = Variable(lambda scope: scope.outcome.answer_field(b"location"), Reach.REQUEST)
+URI = BUILT_IN["uri"]
+
+
+class Compiler:
+    """Every helper notes what is wrong under the place ``where`` and goes on with something harmless."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.variables: dict[str, Variable] = {}
+
+    def complain(self, where: str, problem: object) -> None:
+        self.problems.append(f"{where}: {problem}")
+
+    def attempt(self, where: str, make: Callable[[], T]) -> T | None:
+        """What ``make`` returns, or None when it raised ValueError."""
+        try:
+            return make()
+        except ValueError as error:
+            self.complain(where, error)
+            return None
+
+    def template(self, where: str, text: str, more: Mapping[str, Variable] | None = None) -> Template:
+        """Text with variables: those of the file, and ``more`` of the place."""
+        known = {**self.variables, **(more or {})}
+        return self.attempt(where, lambda: compile_template(text, known)) or Template(())
+
+    def map(self, where: str, entry: MapVariable) -> Variable:
+        source = self.template(where, entry.source)
+        subject = Variable(source.render, source.reach)
+        exact: dict[bytes, Template] = {}
+        patterns: list[tuple[re.Pattern[bytes], Template]] = []
+        for key, value in entry.values.items():
+            if not key.startswith("~"):
+                exact[key.lower().encode()] = self.template(where, value)
+                continue
+            pattern = self.attempt(where, lambda key=key: marked_pattern(key))  # type: ignore[misc]
+            if pattern is not None:
+                patterns.append((pattern, self.template(where, value, captures(pattern, subject))))
+        return MapTable(source, exact, tuple(patterns), self.template(where, entry.default)).variable()
+
+    def headers(
+        self, where: str, headers: Mapping[str, str], more: Mapping[str, Variable]
+    ) -> tuple[tuple[bytes, Template], ...]:
+        for name, text in headers.items():
+            if not name or name.encode().translate(None, TOKEN):
+                self.complain(where, f"{name!r} is not a header name")
+            if "\r" in text or "\n" in text:
+                self.complain(where, f"the value of {name} spans lines")
+        return tuple((name.encode(), self.template(where, text, more)) for name, text in headers.items())
+
+    def retry(self, where: str, location: Location) -> RetryPolicy:
+        conditions = Condition(0)
+        for name in location.next_upstream:
+            if name == "off":
+                conditions = Condition(0)
+            elif name in CONFIGURABLE:
+                conditions |= CONFIGURABLE[name]
+            else:
+                expected = ", ".join([*CONFIGURABLE, "off"])
+                self.complain(where, f"expected one of {expected}, got {name!r}")
+        return RetryPolicy(conditions, location.next_upstream_tries, location.next_upstream_timeout_s)
+
+    def access(self, where: str, lines: Sequence[str]) -> Access | None:
+        return self.attempt(where, lambda: parse_access(lines)) if lines else None
+
+    def redirections(
+        self, where: str, redirects: Sequence[Redirect], more: Mapping[str, Variable]
+    ) -> tuple[Redirection, ...]:
+        done: list[Redirection] = []
+        for redirect in redirects:
+            if not redirect.match.startswith("~"):
+                match = self.template(where, redirect.match, more)
+                done.append(Redirection(match, self.template(where, redirect.to, more)))
+                continue
+            pattern = self.attempt(where, lambda redirect=redirect: marked_pattern(redirect.match))  # type: ignore[misc]
+            if pattern is not None:
+                found = captures(pattern, _LOCATION)
+                done.append(Redirection(pattern, self.template(where, redirect.to, {**more, **found})))
+        return tuple(done)
+
+    def condition(self, where: str, when: Sequence[str], more: Mapping[str, Variable]) -> Test | None:
+        if len(when) not in (1, 3) or (len(when) == 3 and when[1] not in OPERATORS):
+            self.complain(where, f"expected [VARIABLE] or [VARIABLE, OPERATOR, VALUE], operators {' '.join(OPERATORS)}")
+            return None
+        subject = self.template(where, when[0], more)
+        if len(when) == 1:
+            return Test(subject)
+        operator, text = when[1], when[2]
+        negate = operator.startswith("!")
+        if "~" not in operator:
+            return Test(subject, value=text.encode(), negate=negate)
+        pattern = self.attempt(where, lambda: compile_pattern(text, ignore_case=operator.endswith("*")))
+        return Test(subject, pattern=pattern, negate=negate) if pattern is not None else None
+
+    def answer_text(self, where: str, answer: Return, more: Mapping[str, Variable]) -> Template:
+        """What an answer says: where a redirect leads, a text, or what is in a file."""
+        if not answer.file:
+            return self.template(where, answer.location or answer.text, more)
+        try:
+            return Template((Path(answer.file).read_bytes(),))
+        except OSError as error:
+            self.complain(where, f"cannot read {answer.file}: {error.strerror}")
+            return Template(())
+
+
+def cookie_rewriting(location: Location) -> CookieRewriting:
+    domains, paths = (
+        tuple((each.match.encode(), each.to.encode()) for each in pairs)
+        for pairs in (location.cookie_domains, location.cookie_paths)
+    )
+    return CookieRewriting(domains, paths)

@@ -1,0 +1,265 @@
+"""The directives we know: where they may stand, and what they mean here.
+
+Readers ask the table, and docs/nginx-conf.md is made of it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from services.balancer.nginx.directives import Block, Directive, Problems
+
+
+class Effect(enum.Enum):
+    """What becomes of a directive."""
+
+    DONE = "carried out"
+    NONE = "accepted without effect"
+    ONLY = "accepted only when it asks for nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One directive. ``example`` is valid; for ``ONLY`` it is the whole of what is accepted.
+
+    ``note`` says what differs from nginx, or why there is nothing to do. ``since``: the nginx that has it, when that is
+    not the one we compare with (1.22).
+    """
+
+    name: str
+    where: tuple[str, ...]
+    example: str = ""
+    note: str = ""
+    effect: Effect = Effect.DONE
+    since: str = ""
+
+
+TOP, EVENTS, HTTP, UPSTREAM, MATCH = ("main",), ("events",), ("http",), ("upstream",), ("match",)
+SERVER, LOCATION, INNER = ("server",), ("location",), ("server", "location")
+WIDE, SITES = ("http", "server", "location"), ("http", "server")
+NONE, ONLY = Effect.NONE, Effect.ONLY
+
+_ONE_PROCESS = "processes are arranged by what starts the balancer"
+_MEMORY = "nothing is written to temporary files; what is waiting is bounded in memory"
+_TABLES = "tables grow as they need to"
+_KERNEL = "the event loop does what is best"
+
+ROWS: tuple[Row, ...] = (
+    # The top of the file
+    Row("http", TOP, "{ … }"),
+    Row("events", TOP, "{ … }"),
+    Row("include", ("main", "events", "http", "upstream", "server", "location"), "conf.d/*.conf"),
+    Row("worker_connections", EVENTS, "1024", "counts clients, not connections to upstreams; one more is answered 503"),
+    Row("worker_processes", TOP, "auto"),
+    Row("worker_shutdown_timeout", TOP, "30s"),
+    Row("user", TOP, "www-data", "it runs as the user who starts it", NONE),
+    Row("pid", TOP, "/run/nginx.pid"),
+    Row("daemon", TOP, "off", _ONE_PROCESS, NONE),
+    Row("master_process", TOP, "off", _ONE_PROCESS, NONE),
+    Row("worker_rlimit_nofile", TOP, "8192", _ONE_PROCESS, NONE),
+    Row("worker_priority", TOP, "0", _ONE_PROCESS, NONE),
+    Row("worker_cpu_affinity", TOP, "auto", _ONE_PROCESS, NONE),
+    Row("load_module", TOP, "modules/x.so", "directives of modules are known or refused like others", NONE),
+    Row("pcre_jit", TOP, "on", "patterns are Python's", NONE),
+    Row("use", EVENTS, "epoll", _KERNEL, NONE),
+    Row("multi_accept", EVENTS, "on", _KERNEL, NONE),
+    Row("accept_mutex", EVENTS, "off", _KERNEL, NONE),
+    Row("error_log", ("main", *WIDE), "/var/log/nginx/error.log warn", "our own log goes to standard error", NONE),
+    # Upstreams
+    Row("upstream", HTTP, "other { … }"),
+    Row("server", UPSTREAM, "10.0.0.1:80 weight=2 max_fails=3 fail_timeout=10s max_conns=100 backup",
+        "also drain and slow_start; a name is looked up at every connect; not unix:, resolve, route and service"),
+    Row("least_conn", UPSTREAM),
+    Row("ip_hash", UPSTREAM),
+    Row("hash", UPSTREAM, "$request_uri consistent"),
+    Row("random", UPSTREAM, "two least_conn", "not least_time"),
+    Row("keepalive", UPSTREAM, "32", "on by default, as in nginx from 1.29.7 on; 0 switches it off"),
+    Row("keepalive_requests", UPSTREAM, "1000"),
+    Row("keepalive_timeout", UPSTREAM, "60s"),
+    Row("keepalive_time", UPSTREAM, "1h"),
+    Row("queue", UPSTREAM, "100 timeout=70s", since="Plus"),
+    Row("zone", UPSTREAM, "app 64k", "workers share a zone of its own, whatever name and size say"),
+    Row("state", UPSTREAM, "/var/lib/balancer/state.json",
+        "stands beside server lines: keeps what the API changed; one file for all upstreams", since="Plus"),
+    # Servers
+    Row("server", HTTP, "{ … }"),
+    Row("listen", SERVER, "443 ssl default_server", "addresses with ports; not unix:, http2, quic and proxy_protocol"),
+    Row("server_name", SERVER, "example.org *.example.org www.example.* ~^(?<sub>\\w+)\\.example\\.net$"),
+    Row("location", INNER, "~ \\.php$ { … }", "all five kinds, nested too; named ones (@) are refused"),
+    Row("ssl_certificate", SITES, "/etc/ssl/site.pem", "one per server, without variables"),
+    Row("ssl_certificate_key", SITES, "/etc/ssl/site.key"),
+    Row("ssl_protocols", SITES, "TLSv1.2 TLSv1.3", "older ones are refused"),
+    Row("ssl_ciphers", SITES, "HIGH:!aNULL:!MD5"),
+    Row("ssl_prefer_server_ciphers", SITES, "on"),
+    Row("ssl_session_cache", SITES, "shared:SSL:10m", "sessions are resumed by tickets", NONE),
+    Row("ssl_session_timeout", SITES, "10m", "sessions are resumed by tickets", NONE),
+    Row("ssl_session_tickets", SITES, "on", "sessions are resumed by tickets", ONLY),
+    Row("ssl_stapling", SITES, "on", "no stapled answers are sent; clients ask by themselves", NONE),
+    Row("ssl_stapling_verify", SITES, "on", "no stapled answers are sent", NONE),
+    Row("ssl_trusted_certificate", SITES, "/etc/ssl/chain.pem", "of use for stapling only", NONE),
+    Row("ssl_buffer_size", SITES, "16k", _KERNEL, NONE),
+    Row("http2", SITES, "off", "HTTP/2 is not offered", ONLY, since="1.25.1"),
+    Row("gzip", WIDE, "off", "answers are passed on as upstreams compress them", ONLY),
+    Row("api", LOCATION, "write=on",
+        "makes the address of its server block the status listener: dashboard, /api/status, /metrics, /healthz; nothing "
+        "else may stand in that block", since="Plus"),
+    # Clients
+    Row("client_header_timeout", SITES, "60s", "one value for the whole file"),
+    Row("client_body_timeout", SITES, "60s", "one value for the whole file"),
+    Row("send_timeout", SITES, "60s", "one value for the whole file"),
+    Row("keepalive_timeout", SITES, "75s", "one value for the whole file; no Keep-Alive field is sent"),
+    Row("keepalive_requests", SITES, "1000", "one value for the whole file"),
+    Row("large_client_header_buffers", SITES, "4 8k", "too large a field is answered 431 instead of 400"),
+    Row("client_max_body_size", WIDE, "1m"),
+    Row("client_body_buffer_size", WIDE, "1m", "a longer body is passed on as it comes; nginx writes it to a file"),
+    Row("underscores_in_headers", SITES, "on"),
+    Row("limit_conn_zone", HTTP, "$binary_remote_addr zone=per_address:10m", _TABLES),
+    Row("limit_conn", WIDE, "per_client 20", "each worker counts by itself"),
+    Row("limit_conn_status", WIDE, "429"),
+    Row("limit_conn_log_level", WIDE, "warn", "", NONE),
+    Row("allow", WIDE, "10.0.0.0/8"),
+    Row("deny", WIDE, "all"),
+    # Answers of its own
+    Row("return", ("server", "location", "if"), "301 https://$host$request_uri",
+        "control characters never get into an answer; 444 closes the connection"),
+    Row("if", INNER, "($request_method = TRACE) { … }", "with return and nothing else inside; no tests of files"),
+    Row("rewrite", INNER, "^/old/(.*)$ https://new.example/$1 permanent",
+        "redirects anywhere; with break in a location that proxies; last is refused"),
+    Row("error_page", WIDE, "502 503 504 /50x.html",
+        "to a URL, or to a location of the same server that answers by itself"),
+    Row("root", LOCATION, "/usr/share/nginx/html", "in a location = /file only: that one file is read at the start"),
+    Row("absolute_redirect", WIDE, "off"),
+    Row("internal", LOCATION, "", "a location that error pages lead to may be asked for directly, too", NONE),
+    # Variables and logs
+    Row("map", HTTP, "$http_upgrade $connection_upgrade { default upgrade; '' close; }", "not hostnames"),
+    Row("set", INNER, "$backend app"),
+    Row("log_format", HTTP, "short escape=json '$remote_addr $status'"),
+    Row("access_log", WIDE, "/var/log/nginx/access.log main if=$status", "not syslog: and gzip; written twice a second"),
+    Row("open_log_file_cache", WIDE, "off", "", ONLY),
+    Row("log_not_found", WIDE, "off", "", NONE),
+    Row("log_subrequest", WIDE, "off", "there are no subrequests", NONE),
+    # Proxying
+    Row("proxy_pass", LOCATION, "http://app/path",
+        "http and https; variables in the path only; not unix:"),
+    Row("proxy_set_header", WIDE, "X-Real-IP $remote_addr"),
+    Row("proxy_http_version", WIDE, "1.1", "1.1 by default, as in nginx from 1.29.7 on"),
+    Row("proxy_connect_timeout", WIDE, "5s"),
+    Row("proxy_send_timeout", WIDE, "60s"),
+    Row("proxy_read_timeout", WIDE, "60s"),
+    Row("proxy_next_upstream", WIDE, "error timeout http_502 http_503 non_idempotent"),
+    Row("proxy_next_upstream_tries", WIDE, "3"),
+    Row("proxy_next_upstream_timeout", WIDE, "10s"),
+    Row("proxy_buffering", WIDE, "off", "what comes is passed on at once in either case; buffering says how much may wait"),
+    Row("proxy_buffers", WIDE, "8 64k", "how much of an answer may wait for a slow client, in memory"),
+    Row("proxy_request_buffering", WIDE, "off"),
+    Row("proxy_redirect", WIDE, "http://app/ /", "texts and patterns"),
+    Row("proxy_cookie_domain", WIDE, "backend.local example.org", "texts only"),
+    Row("proxy_cookie_path", WIDE, "/app/ /", "texts only"),
+    Row("proxy_hide_header", WIDE, "X-Powered-By"),
+    Row("proxy_pass_header", WIDE, "Server", "all fields are passed on, Date and Server too; X-Accel-* never", NONE),
+    Row("proxy_ignore_headers", WIDE, "X-Accel-Expires Cache-Control", "nothing is cached; X-Accel-* has no effect", NONE),
+    Row("add_header", WIDE, "Strict-Transport-Security max-age=31536000 always"),
+    Row("proxy_ignore_client_abort", WIDE, "on"),
+    Row("proxy_intercept_errors", WIDE, "on"),
+    Row("proxy_bind", WIDE, "10.0.0.9", "an address without port and variables, or off"),
+    Row("proxy_ssl_verify", WIDE, "on", "proxy_ssl_*: one set per upstream; verification sends the name (SNI) as well"),
+    Row("proxy_ssl_verify_depth", WIDE, "2", "OpenSSL's limit", NONE),
+    Row("proxy_ssl_trusted_certificate", WIDE, "/etc/ssl/ca.pem"),
+    Row("proxy_ssl_name", WIDE, "app.internal", "without variables"),
+    Row("proxy_ssl_server_name", WIDE, "on"),
+    Row("proxy_ssl_protocols", WIDE, "TLSv1.2 TLSv1.3"),
+    Row("proxy_ssl_ciphers", WIDE, "HIGH:!aNULL"),
+    Row("proxy_ssl_certificate", WIDE, "/etc/ssl/client.pem"),
+    Row("proxy_ssl_certificate_key", WIDE, "/etc/ssl/client.key"),
+    Row("proxy_ssl_session_reuse", WIDE, "on", "every connection begins with a full handshake", NONE),
+    Row("proxy_cache", WIDE, "off", "nothing is cached", ONLY),
+    Row("proxy_store", WIDE, "off", "nothing is stored", ONLY),
+    Row("proxy_socket_keepalive", WIDE, "on", _KERNEL, NONE),
+    Row("proxy_buffer_size", WIDE, "8k", "a head may have 32 KB", NONE),
+    Row("proxy_busy_buffers_size", WIDE, "16k", _MEMORY, NONE),
+    Row("proxy_max_temp_file_size", WIDE, "0", _MEMORY, NONE),
+    Row("proxy_temp_file_write_size", WIDE, "16k", _MEMORY, NONE),
+    Row("proxy_temp_path", WIDE, "/tmp/proxy", _MEMORY, NONE),
+    Row("client_body_temp_path", WIDE, "/tmp/body", _MEMORY, NONE),
+    Row("client_body_in_single_buffer", WIDE, "on", _MEMORY, NONE),
+    Row("client_header_buffer_size", SITES, "1k", "heads are bounded by large_client_header_buffers", NONE),
+    Row("fastcgi_temp_path", WIDE, "/tmp/fastcgi", _MEMORY, NONE),
+    Row("uwsgi_temp_path", WIDE, "/tmp/uwsgi", _MEMORY, NONE),
+    Row("scgi_temp_path", WIDE, "/tmp/scgi", _MEMORY, NONE),
+    # Active checks
+    Row("health_check", LOCATION, "interval=5s jitter=1s fails=3 passes=2 uri=/healthz match=ok mandatory",
+        "its time limit is proxy_read_timeout; not type=grpc and keepalive_time", since="Plus"),
+    Row("match", HTTP, "ok { … }", since="Plus"),
+    Row("status", MATCH, "200-299 304", since="Plus"),
+    Row("header", MATCH, "Content-Type ~ json", since="Plus"),
+    Row("body", MATCH, "~ \"healthy\"", "looks at the first 256 KB", since="Plus"),
+    # What means nothing here
+    Row("sendfile", WIDE, "on", _KERNEL, NONE),
+    Row("tcp_nopush", WIDE, "on", _KERNEL, NONE),
+    Row("tcp_nodelay", WIDE, "on", _KERNEL, NONE),
+    Row("aio", WIDE, "threads", _KERNEL, NONE),
+    Row("reset_timedout_connection", WIDE, "on", "a client that stops reading is reset", NONE),
+    Row("keepalive_disable", WIDE, "msie6", "", NONE),
+    Row("lingering_close", WIDE, "on", "", ONLY),
+    Row("lingering_timeout", WIDE, "5s", "5 seconds, as by default", NONE),
+    Row("default_type", WIDE, "text/html", "the type of what return answers"),
+    Row("types", WIDE, "{ … }", "no files are served", NONE),
+    Row("index", WIDE, "index.html", "no files are served", NONE),
+    Row("charset", WIDE, "utf-8", "our own answers are in UTF-8", NONE),
+    Row("server_tokens", WIDE, "off", "no Server field is added", NONE),
+    Row("etag", WIDE, "on", "no files are served", NONE),
+    Row("resolver", WIDE, "127.0.0.53 valid=30s", "names are looked up as the system does", NONE),
+    Row("resolver_timeout", WIDE, "5s", "names are looked up as the system does", NONE),
+    Row("port_in_redirect", WIDE, "on", "", ONLY),
+    Row("server_name_in_redirect", WIDE, "off", "", ONLY),
+    Row("merge_slashes", SITES, "on", "", ONLY),
+    Row("ignore_invalid_headers", SITES, "on", "", ONLY),
+    Row("types_hash_max_size", WIDE, "2048", _TABLES, NONE),
+    Row("types_hash_bucket_size", WIDE, "64", _TABLES, NONE),
+    Row("server_names_hash_max_size", HTTP, "512", _TABLES, NONE),
+    Row("server_names_hash_bucket_size", HTTP, "64", _TABLES, NONE),
+    Row("map_hash_max_size", HTTP, "2048", _TABLES, NONE),
+    Row("map_hash_bucket_size", HTTP, "64", _TABLES, NONE),
+    Row("variables_hash_max_size", HTTP, "1024", _TABLES, NONE),
+    Row("variables_hash_bucket_size", HTTP, "64", _TABLES, NONE),
+    Row("proxy_headers_hash_max_size", WIDE, "512", _TABLES, NONE),
+    Row("proxy_headers_hash_bucket_size", WIDE, "64", _TABLES, NONE),
+)  # fmt: skip
+
+TABLE = {(row.name, place): row for row in ROWS for place in row.where}
+_PLACES = {row.name: sorted({place for other in ROWS if other.name == row.name for place in other.where}) for row in ROWS}
+_REASONS = {
+    "require": "conditions on variables are not supported in match",
+    "limit_req": "limits on the rate of requests are not supported; limit_conn is",
+    "try_files": "files are not served",
+    "alias": "files are not served",
+    "auth_basic": "passwords are not checked here",
+    "ssl_verify_client": "certificates of clients are not asked for",
+    "fastcgi_pass": "only HTTP upstreams are supported",
+    "uwsgi_pass": "only HTTP upstreams are supported",
+    "grpc_pass": "only HTTP/1 upstreams are supported",
+    "stream": "only HTTP is balanced",
+    "mail": "only HTTP is balanced",
+}
+
+
+def permitted(block: Block, place: str, problems: Problems) -> Iterator[Directive]:
+    """The directives of a block that are to be carried out; the others are noted as problems or mean nothing."""
+    for directive in block:
+        row = TABLE.get((directive.name, place))
+        if directive.name == "include":
+            continue  # crossplane has put the directives of the file in its place, or there was no such file
+        if row is None:
+            problems.add(directive, _refusal(directive.name))
+        elif row.effect is Effect.ONLY and " ".join(directive.args) != row.example:
+            problems.add(directive, f"only {row.example!r} is supported" + (f": {row.note}" if row.note else ""))
+        elif row.effect is Effect.DONE:
+            yield directive
+
+
+def _refusal(name: str) -> str:
+    if name in _PLACES:
+        return f"this directive is supported only in {', '.join(_PLACES[name])}"
+    return _REASONS.get(name, "this directive is not supported")

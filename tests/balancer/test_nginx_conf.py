@@ -1,0 +1,235 @@
+"""nginx.conf as a configuration: every directive of the table where it says, and sites as people write them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from services.balancer.config import read_plan
+from services.balancer.nginx.table import ROWS, Row
+from tests.balancer.test_nginx_parity import free_port
+from tests.balancer.test_settings import problems
+from tests.support.programs import real_part
+
+PLACES = {
+    "main": "{line} events {{}} http {{ {http} {server} }}",
+    "events": "events {{ {line} }} http {{ {http} {server} }}",
+    "http": "events {{}} http {{ {http} {line} {server} }}",
+    "upstream": "events {{}} http {{ {http} upstream other {{ server 127.0.0.1:2; {line} }} {server} }}",
+    "server": "events {{}} http {{ {http} server {{ {listen} {line} {page} {proxied} }} }}",
+    "location": "events {{}} http {{ {http} server {{ {listen} location {x} {{ {before} {line} }} {page} }} {server} }}",
+    "if": "events {{}} http {{ {http} server {{ {listen} if ($http_a) {{ {line} }} {proxied} }} }}",
+    "match": "events {{}} http {{ {http} match good {{ {line} }} {server} }}",
+}
+HTTP = """
+  upstream app { server 127.0.0.1:2; }
+  log_format main '$status';
+  limit_conn_zone $binary_remote_addr zone=per_client:1m;
+"""
+PAGE = "location = /50x.html { return 200 sorry; }"
+PROXIED = "location /p { proxy_pass http://app; }"
+INSIDE = {
+    "upstream": "server 127.0.0.1:3;", "server": "listen 127.0.0.1:PORT; return 204;", "location": "return 204;",
+    "if": "return 403;", "match": "", "types": "",
+}  # fmt: skip
+PAIRS = {
+    "ssl_certificate": "ssl_certificate_key {folder}/one.example.key;",
+    "ssl_certificate_key": "ssl_certificate {folder}/one.example.pem;",
+    "proxy_ssl_certificate": "proxy_ssl_certificate_key {folder}/one.example.key;",
+    "proxy_ssl_certificate_key": "proxy_ssl_certificate {folder}/one.example.pem;",
+}
+CERTIFICATES = {"site": "one.example", "client": "one.example", "ca": "one.example", "chain": "one.example"}
+ANSWERING = ("proxy_pass", "return", "root", "api", "location")
+CASES = [(row, place) for row in ROWS for place in row.where if row.name not in ("http", "events", "include")]
+
+
+def written(row: Row, place: str, folder: Path) -> str:
+    """A whole nginx.conf around the example of a row."""
+    example = row.example
+    for folder_there in ("/etc/ssl/", "/var/log/nginx/", "/tmp/", "/usr/share/nginx/html"):
+        example = example.replace(folder_there, "{folder}/")
+    for name, ours in CERTIFICATES.items():
+        example = example.replace(f"/{name}.", f"/{ours}.")
+    line = f"{row.name} {example}" + ("" if example.endswith("}") else ";")
+    line = line.replace("…", INSIDE.get(row.name, ""))
+    listen = "listen 127.0.0.1:PORT;"
+    if row.name == "listen":
+        listen, line = PAIRS["ssl_certificate"] + PAIRS["ssl_certificate_key"], line.replace("443", "127.0.0.1:PORT")
+    http = HTTP + ("match ok { status 200; }" if row.name == "health_check" else "")
+    text = PLACES[place].format(
+        line=line + PAIRS.get(row.name, ""), http=http, listen=listen, proxied=PROXIED,
+        x="= /x" if row.name == "root" else "/x",
+        page="" if row.name == "api" else PAGE,
+        before="" if row.name in ANSWERING else "proxy_pass http://app;",
+        server=f"server {{ listen 127.0.0.1:PORT; {PAGE} {PROXIED} }}",
+    )  # fmt: skip
+    return text.replace("{folder}", str(folder)).replace("PORT", str(free_port()))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_directive_is_accepted_where_the_table_says(place: str, certificates: Path) -> None:
+    (certificates / "x").write_text("a file")
+    path = certificates / f"{place}.conf"
+    for row in [row for row, where in CASES if where == place]:
+        path.write_text(written(row, place, certificates))
+        read_plan(path)
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place not in ("main", "match")])
+def test_the_real_nginx_accepts_the_same_examples(place: str, certificates: Path) -> None:
+    path = certificates / f"{place}-nginx.conf"
+    for row in [row for row, where in CASES if where == place and not row.since]:
+        text = written(row, place, certificates)
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+            if f"{name}_temp_path" not in text:
+                text = text.replace("http {", f"http {{ {name}_temp_path {certificates}/{name};", 1)
+        path.write_text(f"pid {certificates}/pid; error_log {certificates}/error.log; " + text)
+        assert not (said := refusal(path)), (row.name, said, text)
+
+
+def refusal(path: Path) -> str:
+    """What the real nginx says against a file, or nothing."""
+    command = [real_part("nginx", package="nginx-light"), "-t", "-e", f"{path}.log", "-c", str(path)]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return tried.stderr if tried.returncode else ""
+
+
+LIKE_THE_STUDY = """
+worker_processes auto;
+events { worker_connections 1024; }
+http {
+  upstream sunstone {
+    least_conn;
+    server 127.0.0.1:9861 max_fails=3 fail_timeout=10s;
+    server 127.0.0.1:9862 max_fails=3 fail_timeout=10s;
+    server 127.0.0.1:9863 max_fails=3 fail_timeout=10s;
+  }
+  server {
+    listen 127.0.0.1:PORT;
+    location / {
+      proxy_pass http://sunstone;
+      proxy_set_header Host $host;
+      proxy_set_header X-Real-IP $remote_addr;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_next_upstream error timeout http_502 http_503;
+    }
+  }
+}
+"""
+A_FRONTEND = r"""
+user www-data;
+worker_processes auto;
+pid FOLDER/pid;
+events { worker_connections 768; use epoll; multi_accept on; }
+http {
+  sendfile on; tcp_nopush on; types_hash_max_size 2048; server_tokens off;
+  default_type application/octet-stream;
+  ssl_protocols TLSv1.2 TLSv1.3; ssl_prefer_server_ciphers on;
+  log_format balanced '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+                      '"$http_referer" "$http_user_agent" $request_time $upstream_addr $upstream_response_time';
+  access_log FOLDER/access.log balanced;
+  map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+  limit_conn_zone $binary_remote_addr zone=clients:10m;
+  upstream sunstone {
+    least_conn; zone sunstone 64k; keepalive 16;
+    server 127.0.0.1:9861 max_fails=3 fail_timeout=10s max_conns=200;
+    server 127.0.0.1:9862 weight=2;
+    server 127.0.0.1:9863 backup;
+  }
+  upstream fireedge { ip_hash; server 127.0.0.1:2616; server 127.0.0.1:2617 down; }
+  server { listen 127.0.0.1:PORT default_server; server_name _; return 301 https://$host$request_uri; }
+  server {
+    listen 127.0.0.1:SECOND ssl; server_name one.example www.one.example;
+    ssl_certificate FOLDER/one.example.pem; ssl_certificate_key FOLDER/one.example.key;
+    ssl_session_cache shared:SSL:10m; ssl_session_timeout 1d; ssl_stapling on; ssl_stapling_verify on;
+    add_header Strict-Transport-Security "max-age=63072000" always;
+    client_max_body_size 1G; client_body_timeout 30s; keepalive_timeout 65;
+    limit_conn clients 50; limit_conn_status 429;
+    error_page 502 503 504 /sorry;
+    location = /sorry { internal; default_type text/html; return 503 "<h1>Back soon</h1>"; }
+    location = /healthz { access_log off; return 200 "ok\n"; }
+    location ~ /\. { deny all; return 404; }
+    location / {
+      proxy_pass http://sunstone;
+      proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host $host; proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_redirect off; proxy_buffering off; proxy_cache off; log_not_found off;
+      proxy_connect_timeout 2s; proxy_read_timeout 120s;
+      proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 2; proxy_next_upstream_timeout 10s;
+    }
+    location /fireedge/ {
+      proxy_pass http://fireedge;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+    }
+    location /metrics { allow 127.0.0.0/8; deny all; proxy_pass http://sunstone; }
+  }
+}
+"""
+AN_API = r"""
+events { }
+http {
+  upstream api { hash $arg_user consistent; server 127.0.0.1:9001; server 127.0.0.1:9002; }
+  server {
+    listen 127.0.0.1:PORT; server_name ~^(?<tenant>[a-z]+)\.api\.example$ api.example;
+    if ($request_method !~ ^(GET|POST|PUT|DELETE)$) { return 405; }
+    if ($http_user_agent ~* (curl|wget)) { return 403; }
+    rewrite ^/old/(.*)$ /v2/$1 permanent;
+    location /v1/ { rewrite ^/v1/(.*)$ /$1 break; proxy_pass http://api; proxy_set_header X-Tenant $tenant; }
+    location ~ ^/users/(\d+)/ { proxy_pass http://api/people/$1$is_args$args; }
+    location / {
+      set $flavour plain;
+      proxy_pass https://api2; proxy_ssl_server_name on; proxy_ssl_name api.example;
+      proxy_hide_header X-Powered-By; proxy_ignore_client_abort on; proxy_intercept_errors on;
+      proxy_redirect ~^https?://[^/]+(/.*)$ $1; proxy_cookie_path / /app/;
+      proxy_cookie_domain inside.example outside.example;
+      add_header X-Flavour $flavour;
+    }
+  }
+  upstream api2 { random two least_conn; server 127.0.0.1:9003; server 127.0.0.1:9004; }
+}
+"""
+
+
+@pytest.mark.parametrize("site", [LIKE_THE_STUDY, A_FRONTEND, AN_API], ids=["study", "frontend", "api"])
+def test_sites_as_people_write_them(site: str, certificates: Path) -> None:
+    path = certificates / "site.conf"
+    path.write_text(site.replace("FOLDER", str(certificates)).replace("PORT", str(free_port()))
+                    .replace("SECOND", str(free_port())))  # fmt: skip
+    assert not refusal(path)
+    read_plan(path)
+
+
+ALL_OF_IT_WRONG = """
+events { worker_connections many; debug_connection 1.2.3.4; }
+http {
+  limit_req_zone $binary_remote_addr zone=z:1m rate=1r/s;
+  match ok { status 2xx; header; require $x; }
+  upstream app { server unix:/run/x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
+  server {
+    listen 127.0.0.1:1 http2; listen unix:/run/y.sock; listen 127.0.0.1:3 ssl;
+    gzip on; client_header_timeout 5s; ssl_protocols SSLv3;
+    if (-f $request_filename) { return 404; }
+    rewrite ^/a /b last;
+    error_page 502 /nowhere;
+    location @named { return 200; }
+    location /a { proxy_pass http://$backend; health_check match=absent type=grpc; try_files $uri =404; }
+    location ~ ( { return 200; }
+    location /c { proxy_pass http://app; proxy_ssl_verify on; limit_conn none 3; proxy_cookie_path ~x y; allow 10/8; }
+    location /d { proxy_pass https://app; proxy_set_header X $nope; proxy_read_timeout soon; access_log syslog:server=x; }
+    location /e { root /nowhere; }
+    location /f { }
+  }
+  server { listen 127.0.0.1:2; client_header_timeout 6s; location / { proxy_http_version 2; proxy_pass http://app; } }
+}
+"""
+
+
+def test_every_problem_is_named_with_its_line_at_once(tmp_path: Path) -> None:
+    found = problems(tmp_path / "site.conf", ALL_OF_IT_WRONG)
+    lines = [int(line.split(":")[1]) for line in found]
+    assert lines == sorted(lines)
+    assert lines == [2, 2, 4, 5, 5, 5, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 14, 14, 15, 16, 16, 16, 17, 17, 17, 17,
+                     18, 18, 19, 21]  # fmt: skip
