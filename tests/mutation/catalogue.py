@@ -1,6 +1,6 @@
 """Every mistake we know how to make. Parts of the product add their own list here."""
 
-from . import consensus
+from . import consensus, nodes
 from .mutation import Mutation
 
-CATALOGUE: list[Mutation] = [*consensus.MUTATIONS]
+CATALOGUE: list[Mutation] = [*consensus.MUTATIONS, *nodes.MUTATIONS]

@@ -1,5 +1,6 @@
-"""One mistake: which text of which file becomes which, and the tests that have to fail because of it."""
+"""One mistake: which text of which file becomes which, and what has to fail because of it: tests, then the simulation."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 300
-_COPIED = ("services", "tests", "pyproject.toml")
+TIMEOUT_S = 900
+_COPIED = ("services", "tests", "deploy", "pyproject.toml")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc")
 
 
@@ -22,13 +23,16 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Mutation:
-    """`mistake` completes the sentence "What if …". `tests` are run in this order and stop at the first failure."""
+    """`mistake` completes the sentence "What if …". `tests` are run in this order and stop at the first failure; where all
+    of them pass, that many `seeds` of the simulation are tried, with these `kinds` of faults (empty: any)."""
 
     mistake: str
     file: str
     before: str
     after: str
     tests: tuple[str, ...]
+    seeds: int = 0
+    kinds: tuple[str, ...] = ()
 
     def applies(self, root: Path = ROOT) -> bool:
         return (root / self.file).read_text().count(self.before) == 1
@@ -40,7 +44,15 @@ class Mutation:
             copy = Path(directory)
             copy_sources(copy)
             self._apply(copy)
-            return Verdict.SURVIVED if tests_pass(copy, self.tests) else Verdict.CAUGHT
+            unnoticed = (not self.tests or tests_pass(copy, self.tests)) and self._simulation_passes(copy)
+            return Verdict.SURVIVED if unnoticed else Verdict.CAUGHT
+
+    def _simulation_passes(self, root: Path) -> bool:
+        if not self.seeds:
+            return True
+        kinds = ("--kinds", ",".join(self.kinds)) if self.kinds else ()
+        options = ("--seeds", f"1..{self.seeds}", "--workers", "1", "--shrink-s", "0", *kinds)
+        return _succeeds([sys.executable, "-m", "tests.simulation", *options], root)
 
     def _apply(self, root: Path) -> None:
         path = root / self.file
@@ -57,12 +69,20 @@ def copy_sources(target: Path) -> None:
 
 
 def tests_pass(root: Path, tests: tuple[str, ...]) -> bool:
-    """Whether `tests` pass in the copy at `root`. Hanging counts as failing; not being able to run is an error."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
+    """Whether `tests` pass in the copy at `root`."""
+    options = ("-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "no:randomly")
+    return _succeeds([sys.executable, "-m", "pytest", *options, *tests], root)
+
+
+def _succeeds(command: list[str], root: Path) -> bool:
+    """Hanging counts as failing; not being able to run is an error."""
+    environment = os.environ | {"PYTHONPATH": str(root)}  # the copy, whatever is installed
     try:
-        run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        run = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return False
     if run.returncode not in (0, 1):
-        raise RuntimeError(f"pytest could not run ({run.returncode}): {run.stdout[-2000:]}{run.stderr[-2000:]}")
+        raise RuntimeError(f"{command[2]} could not run ({run.returncode}): {run.stdout[-2000:]}{run.stderr[-2000:]}")
     return run.returncode == 0

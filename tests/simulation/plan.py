@@ -28,6 +28,8 @@ KINDS = (
     "hand-over",
     "membership",
 )
+MORE_OFTEN = {"membership": 3}
+"""It takes many changes to come to an uncommon membership, and none begins before the last one is answered."""
 SIZES = (3, 3, 3, 3, 3, 3, 5, 5, 5, 7)
 FAULTY_US = 8_000_000
 PAUSE_US = (20_000, 700_000)
@@ -70,6 +72,7 @@ def plan(
     chosen = some if kinds is None else sorted(kinds)
     strikes, at_us = [], rng.randint(*PAUSE_US)
     while chosen and at_us < faulty_us:
-        strikes.append(Strike(at_us, rng.choice(chosen), rng.getrandbits(32)))
+        [kind] = rng.choices(chosen, [MORE_OFTEN.get(one, 1) for one in chosen])
+        strikes.append(Strike(at_us, kind, rng.getrandbits(32)))
         at_us += rng.randint(*PAUSE_US)
     return Plan(seed, size if servers is None else servers, faulty_us, tuple(strikes))

@@ -28,6 +28,7 @@ from services.oned_lite.raft.messages import (
     TimeoutNow,
     VoteRequest,
     VoteResponse,
+    Welcome,
 )
 
 from .subject import ELECTION_TIMEOUT_MS, HEARTBEAT_MS, Subject, only, to
@@ -703,6 +704,90 @@ def test_follower_that_lost_its_disk_is_filled_again() -> None:
                 for _, answer in follower.receive(0, message):
                     subject.receive(1, answer)
     assert follower.terms() == subject.terms()
+
+
+def test_server_that_was_given_some_entries_again_votes_for_nobody_and_does_not_campaign() -> None:
+    subject = Subject(server_id=0)
+    subject.receive(1, Heartbeat(7, 5, 1))
+    assert only(AppendAccepted, subject.append(1, 7, (0, 0), 1, 1, commit=5)) == [AppendAccepted(7, 2, emptied=True)]
+    assert subject.hard_states()[-1].emptied
+    subject.node.peer_disconnected(1, subject.now_ms)
+    assert subject.receive(2, VoteRequest(8, 9, 9)) == []
+    assert only(PreVoteRequest, subject.wait(5 * ELECTION_TIMEOUT_MS)) == []
+
+
+def test_founding_server_that_hears_of_no_commit_takes_part_at_once() -> None:
+    subject = Subject()
+    assert only(AppendAccepted, subject.append(1, 1, (0, 0), 1)) == [AppendAccepted(1, 1)]
+    assert not subject.node.emptied
+
+
+def test_server_counts_again_once_its_log_says_that_it_only_learns() -> None:
+    subject = Subject()
+    subject.append(1, 7, (0, 0), 1, 1, commit=5)
+    subject.receive(1, Welcome(7, 3))
+    assert subject.node.emptied
+    subject.append(1, 7, (2, 1), 7)
+    subject.receive(1, Welcome(7, 3))
+    assert not subject.node.emptied
+    assert not subject.hard_states()[-1].emptied
+
+
+def emptied(subject: Subject, peer: int) -> None:
+    """`peer` answers the latest heartbeat with a log as long as the leader's, and says that it had lost its disk."""
+    rounds = [message.round for message in only(Heartbeat, to(peer, subject.sent))]
+    last_index = subject.node.last_index
+    answer = HeartbeatResponse(subject.node.term, rounds[-1], last_index, last_index, 0, None, emptied=True)
+    subject.receive(peer, answer)
+
+
+def test_copies_of_a_server_that_lost_its_disk_do_not_count() -> None:
+    subject = Subject(voters=range(5)).lead_with(1, 2)
+    index = subject.node.propose([b"x"], subject.now_ms)
+    subject.settle()
+    subject.receive(1, AppendAccepted(subject.node.term, index, emptied=True))
+    subject.receive(2, AppendAccepted(subject.node.term, index))
+    assert subject.node.commit_index < index
+    subject.receive(1, AppendAccepted(subject.node.term, index))
+    assert subject.node.commit_index < index, "an answer from before it lost its disk"
+    subject.receive(3, AppendAccepted(subject.node.term, index))
+    assert subject.node.commit_index == index
+
+
+def test_server_that_lost_its_disk_confirms_no_read() -> None:
+    subject = Subject(voters=range(5)).lead_with(1, 2)
+    subject.answer_heartbeat(1, 2)
+    subject.node.read_index(7, subject.now_ms)
+    subject.settle()
+    emptied(subject, 1)
+    subject.answer_heartbeat(2)
+    assert subject.reads == []
+    subject.answer_heartbeat(3)
+    assert [read.context for read in subject.reads] == [7]
+
+
+def test_leader_that_hears_only_servers_that_lost_their_disks_steps_down() -> None:
+    subject = Subject().lead_with(1, 2)
+    for _ in range(ELECTION_TIMEOUT_MS // HEARTBEAT_MS + 1):
+        subject.wait(HEARTBEAT_MS)
+        if subject.node.role is Role.LEADER:
+            emptied(subject, 1)
+    assert subject.node.role is Role.FOLLOWER
+
+
+def test_voter_that_lost_its_disk_is_made_a_learner_and_told_once_that_is_committed() -> None:
+    subject = Subject().lead_with(1, 2)
+    emptied(subject, 1)
+    subject.wait(HEARTBEAT_MS)
+    assert subject.node.configuration == Configuration((0, 2), (1,))
+    assert only(Welcome, subject.sent) == []
+    emptied(subject, 1)
+    assert not subject.node.learner_ready(1)
+    subject.acknowledge(2)
+    subject.wait(HEARTBEAT_MS)
+    assert only(Welcome, to(1, subject.sent)) == [Welcome(subject.node.term, subject.node.last_index)]
+    subject.receive(1, AppendAccepted(subject.node.term, subject.node.last_index))
+    assert subject.node.learner_ready(1)
 
 
 # Comparing states
