@@ -193,6 +193,7 @@ def _experiment(setting: Setting, out: Path, say: Say) -> Sequence[History]:
             asyncio.run(until_interrupted(_run(setting.plan, Path(folder), seen, kept, say)))
     except Interrupted:
         if not seen:
+            kept.forget()
             raise
         say("interrupted; the report shows the runs that were done")
     return seen
@@ -201,7 +202,8 @@ def _experiment(setting: Setting, out: Path, say: Say) -> Sequence[History]:
 async def _run(plan: Plan, folder: Path, seen: list[History], kept: Record, say: Say) -> None:
     total = len(tuple(plan.runs()))
     began = time.monotonic()
-    say(f"{total} runs of {plan.seconds:g} s: about {_clock(total * (plan.seconds + OVERHEAD_S))}")
+    about = _clock(total * (plan.seconds + OVERHEAD_S))
+    say(f"{total} {'run' if total == 1 else 'runs'} of {plan.seconds:g} s: about {about}")
     say(
         f"{'':>9}  {'fault':<9} {'behind':<8} {'errors':>6} {'stalls':>6}  {'avoided':>8} {'told':>8} {'back':>8} "
         f"{'load late':>10}  left"

@@ -115,22 +115,16 @@ def _detection(summaries: Sequence[Summary], plan: Plan, words: Words) -> list[s
     unseen = [summary for summary in summaries if summary[figure].median == NEVER]
     rest = [summary for summary in summaries if summary[figure].median != NEVER]
     sentences = [words.say(unseen_key, who=_names(unseen, words))] if unseen else []
+    unaware = [each for each in rest if seen and each["detect_s"].high + 2 * RESOLVED_S < each["told_s"].low < NEVER]
+    if rest and len(unaware) == len(rest):
+        # Who hangs first is up to the requests, not to the checks: there is nothing to compare.
+        low, high = _times(rest, "detect_s", words), _times(rest, "told_s", words)
+        return [*sentences, words.say("unaware", low=low, high=high)]
     first, last = ends(rest, figure, times_differ(figure, plan.checks.interval_s))
     if first:
-        sentences.append(
-            words.say(
-                "sooner" if seen else "told_sooner",
-                first=_names(first, words),
-                last=_names(last, words),
-                low=_times(first, figure, words),
-                high=_times(last, figure, words),
-            )
-        )
-    unaware = [each for each in rest if seen and each["detect_s"].high + 2 * RESOLVED_S < each["told_s"].low < NEVER]
-    if unaware and len(unaware) == len(rest):
-        sentences.append(
-            words.say("unaware", low=_times(rest, "detect_s", words), high=_times(rest, "told_s", words))
-        )
+        low, high = _times(first, figure, words), _times(last, figure, words)
+        key = "sooner" if seen else "told_sooner"
+        sentences.append(words.say(key, first=_names(first, words), last=_names(last, words), low=low, high=high))
     return sentences
 
 
@@ -150,7 +144,8 @@ def _times(summaries: Sequence[Summary], figure: str, words: Words) -> str:
     medians = [summary[figure].median for summary in summaries]
     if NEVER in medians:
         return words["never"]
-    return f"{_range(medians, lambda value: words.number(value, 1))} s"
+    digits = 1 if max(medians) >= 1 else 2
+    return f"{_range(medians, lambda value: words.number(value, digits))} s"
 
 
 def _range(values: Sequence[float], written: Callable[[float], str]) -> str:

@@ -95,30 +95,40 @@ def read_packet(packet: bytes) -> Packet:
     )
 
 
+Connection = tuple[int, str, int]
+
+
 class Tries:
     """Makes tries of packets: a new connection with its first request is one try, and so is each further request on it."""
 
     def __init__(self, servers: Mapping[tuple[str, int], tuple[str, bool]]) -> None:
         """`servers` has host and port to the server's name, and whether that port is for probes."""
         self._servers = servers
-        self._seen: set[tuple[int, str, int, int]] = set()
-        self._fresh: set[tuple[int, str, int]] = set()
+        self._begun: dict[Connection, int] = {}
+        self._last: dict[Connection, int] = {}
+        self._fresh: set[Connection] = set()
 
     def take(self, packet: Packet, at_s: float) -> Attempt | None:
         """The try that the packet is the first of; None for repeats of lost ones and for what belongs to a known try."""
         server = self._servers.get((packet.host, packet.port))
         connection = packet.source_port, packet.host, packet.port
-        if server is None or (*connection, packet.sequence) in self._seen:
+        if server is None or self._known(connection, packet):
             return None
-        if not packet.syn and not packet.said.startswith((b"GET ", b"POST ")):
-            return None
-        self._seen.add((*connection, packet.sequence))
+        self._last[connection] = packet.sequence
         if packet.syn:
+            self._begun[connection] = packet.sequence
             self._fresh.add(connection)
         elif connection in self._fresh:
             self._fresh.discard(connection)
             return None
         return Attempt(at_s, *server)
+
+    def _known(self, connection: Connection, packet: Packet) -> bool:
+        """Whether this was sent before, or does not begin a request."""
+        if packet.syn:
+            return self._begun.get(connection) == packet.sequence
+        ahead = (packet.sequence - self._last.get(connection, packet.sequence - 1)) % (1 << 32)
+        return not 0 < ahead < 1 << 31 or not packet.said.startswith((b"GET ", b"POST "))
 
 
 class Tap:

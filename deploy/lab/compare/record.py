@@ -42,6 +42,10 @@ class Record:
         with self._path.open("ab") as file:
             file.write(msgspec.json.encode(history) + b"\n")
 
+    def forget(self) -> None:
+        """Leaves nothing, where nothing was done."""
+        self._path.unlink()
+
 
 def read(folder: Path) -> tuple[Setting, Sequence[History]]:
     """What an experiment left in `folder`; a last line that was cut off is left out. LabError if there is none."""

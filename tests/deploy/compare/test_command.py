@@ -98,6 +98,16 @@ def test_an_interrupted_experiment_reports_what_was_done(tmp_path: Path) -> None
     assert "1 of 2 runs were done" in (tmp_path / "report.html").read_text()
 
 
+def test_who_interrupts_before_anything_was_done_may_start_again(tmp_path: Path) -> None:
+    words = "compare", "--quick", "--arrangements", "passive", "--faults", "kill", "--out", str(tmp_path)
+    with subprocess.Popen([sys.executable, str(PROGRAM), *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "1 run of" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+
+    assert process.returncode == 130 and list(tmp_path.iterdir()) == []
+
+
 def test_what_is_not_installed_is_left_out_and_named() -> None:
     plan, absent = plan_of(parse("--quick"), installed=lambda name: name != "nginx")
 

@@ -121,7 +121,7 @@ def avoided(arrangement: str, *until_s: float, told_s: float) -> list[History]:
 def test_who_avoided_the_broken_server_first_is_told_from_where_requests_went() -> None:
     text = said(*avoided("passive", 0.1, 0.1, 0.2, told_s=0.2), *avoided("active", 0.9, 1.0, 1.2, told_s=1.3))
 
-    assert "avoided soonest with passive (0.1 s), latest with active (1.0 s)" in text
+    assert "avoided soonest with passive (0.10 s), latest with active (1.0 s)" in text
 
 
 def test_avoiding_it_before_any_check_knew_is_told_of_only_if_all_did() -> None:
