@@ -43,14 +43,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "soon": ("How soon", "Em quanto tempo"),
     "soon_note": (
-        "Seconds. Avoided: from the fault until users' requests were sent to that server no more, seen from "
-        "outside for every balancer in the same way, from the packets it sent (a later trial with one request "
-        "does not count). Told: until its own log said that the server is out. Back: from the cure until that "
-        "server served a request well.",
-        "Segundos. Evitado: da falha até que nenhuma requisição de usuário fosse mais enviada àquele servidor, "
-        "visto de fora e do mesmo modo para todos, pelos pacotes enviados (uma tentativa posterior com uma só "
-        "requisição não conta). Avisado: até o registro do próprio balanceador dizer que o servidor saiu. De "
-        "volta: da cura até aquele servidor atender bem uma requisição.",
+        "Seconds; never: not before the run ended. Avoided: from the fault until users' requests were sent to that "
+        "server no more, seen from outside for every balancer in the same way, from the packets it sent (a later "
+        "trial with one request does not count). Told: until its own log said that the server is out. Back: from the "
+        "cure until that server served a request well.",
+        "Segundos; nunca: não antes do fim da execução. Evitado: da falha até que nenhuma requisição de usuário fosse "
+        "mais enviada àquele servidor, visto de fora e do mesmo modo para todos, pelos pacotes enviados (uma "
+        "tentativa posterior com uma só requisição não conta). Avisado: até o registro do próprio balanceador dizer "
+        "que o servidor saiu. De volta: da cura até aquele servidor atender bem uma requisição.",
     ),
     "no_tap": (
         "Packets could not be seen here (that takes root, or user namespaces), so there is no time until a server "
