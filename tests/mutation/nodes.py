@@ -23,8 +23,6 @@ REQUESTS = [
         "        elif len(self._overlay):\n            self._queue.add(Computed(pending, body, self._last_proposal))\n",
         "        elif len(self._overlay):\n            self._replica.answer(pending.client, body)\n",
         _WHOLE,
-        seeds=40,
-        kinds=("crash", "isolate", "pause", "slow-disk"),
     ),
     Mutation(
         "a leader decides linearizable reads without asking a majority",
@@ -46,8 +44,6 @@ REQUESTS = [
         "        self._overlay.clear()\n",
         "",
         _WHOLE,
-        seeds=40,
-        kinds=("isolate", "pause", "one-way", "hand-over"),
     ),
     Mutation(
         "a server leads before it has applied what earlier leaders committed",
@@ -55,8 +51,6 @@ REQUESTS = [
         "if entry.term == replica.raft.term and replica.raft.role is Role.LEADER and not self._leader.ready:",
         "if replica.raft.role is Role.LEADER and not self._leader.ready:",
         _WHOLE,
-        seeds=60,
-        kinds=("crash", "power-loss", "slow-disk", "isolate", "delay"),
     ),
     Mutation(
         "a follower passes an answer on before it has applied what it tells of",
@@ -78,8 +72,6 @@ REQUESTS = [
         "self._route(Pending(Client(number, sender), method, arguments, deadline_ms, linearizable=True), moment)",
         "self._route(Pending(Client(number, sender), method, arguments, deadline_ms), moment)",
         _WHOLE,
-        seeds=40,
-        kinds=("isolate", "pause", "one-way", "groups"),
     ),
     Mutation(
         "writes are refused while leadership is handed over",
@@ -121,8 +113,7 @@ REQUESTS = [
         f"{_ONED}/state/store.py",
         "            self._rows[name].clear()\n",
         "",
-        _MEMBERS,
-        seeds=10,
+        _WHOLE,
     ),
 ]
 

@@ -11,7 +11,8 @@ GROUPS = {
     "disks": ("commits", "commits failed", "commits refused", "stalls", "slow disks", "recovered in place"),
     "clocks": ("rates changed", "wall clock jumps"),
     "consensus": ("elections", "hand-overs", "snapshots installed", "log purges", "fenced reads", "failed reads"),
-    "membership": ("learners added", "promoted", "demoted", "removed", "leaders removed", "told of removal"),
+    "membership": ("learners added", "promoted", "demoted", "removed", "leaders removed"),
+    "operators": ("joined empty", "told of removal", "wiped after removal", "came back"),
     "clients": ("acknowledged", "refused", "unknown", "over quota", "VMs made", "images made", "VMs running", "probes"),
     "histories": ("histories judged", "histories undecided"),
 }

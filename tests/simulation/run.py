@@ -104,9 +104,15 @@ class Run:
             return f"servers {sorted(zone)} belong to the zone, {sorted(voters)} vote"
         if len({(status.applied_index, status.state_hash) for status in statuses}) != 1:
             return f"states differ: {[(one.server_id, one.applied_index, one.role) for one in statuses]}"
+        if ignorant := [number for number in world.machines if number not in zone and self._takes_part(number)]:
+            return f"servers {ignorant} do not know that they were removed"
         if [status.role for status in statuses].count(Role.LEADER.value) != 1:
             return f"not one leader: {[(one.server_id, one.role) for one in statuses]}"
         return ""
+
+    def _takes_part(self, number: int) -> bool:
+        node = self._world.machines[number].node
+        return node is not None and node.status().role != "removed"
 
     def _stay_quiet(self) -> None:
         """Nobody disturbs a leader in peace, least of all servers that were removed."""

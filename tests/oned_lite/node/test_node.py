@@ -94,6 +94,64 @@ def test_a_linearizable_read_handed_to_a_leader_without_majority_is_not_answered
     assert cluster.answers[key][0] is False  # type: ignore[index]
 
 
+def test_an_answer_that_rests_on_a_write_under_way_waits_for_it() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.isolate(leader)
+    cluster.send(leader, "one.template.allocate", "NAME = t")
+    taken = cluster.send(leader, "one.template.allocate", "NAME = t")
+    assert taken not in cluster.answers
+    cluster.run(3000)
+    assert "unknown" in cluster.answers[taken][1]  # type: ignore[index,operator]
+
+
+def test_a_write_that_was_lost_with_its_leadership_is_forgotten() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.isolate(leader)
+    cluster.send(leader, "one.template.allocate", "NAME = t")
+    cluster.run(3000)
+    cluster.heal()
+    cluster.run(1000)
+    successor = cluster.elect()
+    assert cluster.nodes[successor].raft.transfer_leadership(leader, cluster.now_ms)  # type: ignore[union-attr]
+    assert cluster.run(1000, until=lambda: cluster.leader() == leader)
+    assert cluster.call(leader, "one.template.allocate", "NAME = t") == [True, 0, 0]
+
+
+def test_a_new_leader_decides_nothing_before_it_knows_all_that_was_written_before_it() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    others = [number for number in range(3) if number != leader]
+    cluster.cut = {(other, leader) for other in others}
+    for name in ("a", "b", "c"):
+        cluster.send(leader, "one.template.allocate", f"NAME = {name}")
+    cluster.kill(leader)
+    asked = [cluster.send(other, "one.template.allocate", "NAME = c") for other in others]
+    assert cluster.run(3000, until=lambda: all(key in cluster.answers for key in asked))
+    assert all("already taken" in cluster.answers[key][1] for key in asked)  # type: ignore[index,operator]
+
+
+def test_a_server_away_for_long_forgets_what_was_deleted_meanwhile() -> None:
+    cluster = Cluster(3)
+    cluster.retention_entries = 20
+    for number in range(3):
+        cluster.kill(number)
+        cluster.start(number)
+    leader = cluster.elect()
+    assert cluster.call(leader, "one.template.allocate", "NAME = t") == [True, 0, 0]
+    away = (leader + 1) % 3
+    cluster.run(500)
+    cluster.kill(away)
+    assert cluster.call(leader, "one.template.delete", 0)[0] is True
+    for number in range(60):
+        assert cluster.call(leader, "one.template.allocate", f"NAME = t{number}")[0] is True
+    cluster.start(away)
+    cluster.run(2000)
+    assert cluster.call(away, "one.template.info", 0)[0] is False
+    assert len({cluster.nodes[n].status().state_hash for n in range(3)}) == 1  # type: ignore[union-attr]
+
+
 def test_writes_made_while_leadership_is_handed_over_wait_for_what_comes_of_it() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()

@@ -111,8 +111,10 @@ class Operator:
         self._leaving_us.pop(number, None)
         machine = self._world.machines.get(number)
         if machine is None:
+            self._world.coverage.hit("joined empty")
             self._world.start(self._world.add_machine(number))
         elif machine.retired:
+            self._world.coverage.hit("came back")
             self._world.start(machine)
 
     def _welcome_back(self, voters: tuple[int, ...]) -> None:
@@ -139,5 +141,6 @@ class Operator:
         machine.wiped = False
         if self._rng.random() < 0.5:
             self._world.note(f"server {machine.number} is wiped")
+            self._world.coverage.hit("wiped after removal")
             self._world.wipe(machine)
             machine.joins = True
