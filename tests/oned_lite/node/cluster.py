@@ -52,9 +52,11 @@ class Disk:
 
 
 class Cluster:
-    """`servers` nodes; time passes only in `run`."""
+    """`servers` nodes, all started unless told otherwise; time passes only in `run`."""
 
-    def __init__(self, servers: int = 3, *, seed: int = 1, retention_entries: int = 20_000) -> None:
+    def __init__(
+        self, servers: int = 3, *, seed: int = 1, retention_entries: int = 20_000, started: bool = True
+    ) -> None:
         self.now_ms = 0
         self.seed = seed
         self.events = 0
@@ -72,7 +74,7 @@ class Cluster:
         self.cut: set[tuple[int, int]] = set()
         self.answers: dict[tuple[int, int], Value] = {}
         self._requests = 0
-        for number in range(servers):
+        for number in range(servers if started else 0):
             self.start(number)
 
     # ------------------------------------------------------------------ life of servers

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from .cluster import ADMIN, Cluster
+
+
+def hashes(cluster: Cluster, servers: int) -> int:
+    """How many different states there are."""
+    return len({cluster.nodes[n].status().state_hash for n in range(servers)})  # type: ignore[union-attr]
 
 
 def test_one_server_alone_serves_at_once() -> None:
@@ -196,6 +205,39 @@ def test_a_killed_server_comes_back_and_catches_up() -> None:
     cluster.start(leader)
     cluster.run(2000)
     assert len({cluster.nodes[n].status().state_hash for n in range(3)}) == 1  # type: ignore[union-attr]
+
+
+def test_a_server_that_was_away_for_long_stands_in_for_one_that_is_killed() -> None:
+    """It needs a snapshot, and nothing can be written before it has caught up."""
+    cluster = Cluster(3, retention_entries=20)
+    leader = cluster.elect()
+    away, killed = (leader + 1) % 3, (leader + 2) % 3
+    cluster.kill(away)
+    for number in range(100):
+        assert cluster.call(leader, "one.template.allocate", f"NAME = t{number}")[0] is True
+    cluster.kill(killed)
+    cluster.start(away)
+
+    assert cluster.call(away, "one.template.allocate", "NAME = after")[0] is True
+    assert cluster.disks[away].snapshot is not None
+    cluster.start(killed)
+    assert cluster.run(3000, until=lambda: hashes(cluster, 3) == 1)
+
+
+@pytest.mark.parametrize("servers", [3, 5, 7])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_zone_may_be_started_in_any_order(servers: int, seed: int) -> None:
+    """Whoever is there waits for a majority; whoever comes later joins in."""
+    cluster, rng = Cluster(servers, seed=seed, started=False), random.Random(seed)
+    order = rng.sample(range(servers), servers)
+    for place, number in enumerate(order):
+        cluster.start(number)
+        cluster.run(rng.randint(0, 4000))
+        assert cluster.leader() is None or place >= servers // 2, "a leader without a majority"
+    cluster.elect()
+    for number in order:
+        assert cluster.call(number, "one.template.allocate", f"NAME = t{number}")[0] is True
+    assert cluster.run(3000, until=lambda: hashes(cluster, servers) == 1)
 
 
 def test_acknowledged_writes_survive_the_restart_of_all_servers() -> None:

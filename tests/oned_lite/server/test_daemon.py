@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -248,6 +250,47 @@ def test_a_paused_leader_is_replaced_and_joins_again(zone: OnedZone) -> None:
     finally:
         leader.signal(signal.SIGCONT)
     until(lambda: "meanwhile" in names(leader))
+
+
+HUNG_CLIENTS = 1000
+CALM_S = 2.0
+"""Two election timeouts."""
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for the connections of hung clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * HUNG_CLIENTS)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def hung_client(port: int) -> socket.socket:
+    """Says a part of a request, and no more."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=5)
+    client.sendall(b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n<methodCall>")
+    return client
+
+
+@pytest.mark.usefixtures("many_files")
+def test_a_thousand_hung_clients_delay_no_heartbeat(zone: OnedZone) -> None:
+    """Were they in its way, the followers would hear nothing for an election timeout, again and again."""
+    zone.start()
+    leader = zone.leader()
+    follower, other = zone.followers()
+
+    def calm() -> bool:
+        began, term = time.monotonic(), follower.health()["term"]
+        while time.monotonic() - began < CALM_S:
+            if not written(follower, f"calm{time.monotonic_ns()}") or other.health()["term"] != term:
+                return False
+        return True
+
+    with ExitStack() as clients:
+        for _ in range(HUNG_CLIENTS):
+            clients.enter_context(hung_client(leader.port))
+        until(calm)
 
 
 def test_a_zone_on_mariadb_survives_its_leaders_database(tmp_path: Path, mariadb_folder: Path) -> None:
