@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ td.number { font-variant-numeric: tabular-nums }
 .unknown { color: #c27c00; font-weight: 600 } svg { width: 100%; height: auto } .soft { color: var(--soft) }
 """
 PERCENTILES = (50, 99, 100)
-SKEW_SEEN_S = 2
+SKEW_STEP_S = 5
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,8 +155,8 @@ def _said(sighting: Sighting) -> tuple[str, int, int, str]:
 
 
 def _skew_s(sighting: Sighting) -> int:
-    """Nothing where it is what whole seconds and the way of the answer make of the right time."""
-    return sighting.skew_s if abs(sighting.skew_s) > SKEW_SEEN_S else 0
+    """To the nearest five: whole seconds and the way of the answer make one or two more or less of the same time."""
+    return round(sighting.skew_s / SKEW_STEP_S) * SKEW_STEP_S
 
 
 def _latency(operations: Iterable[Operation], kind: str) -> Latency:
@@ -169,7 +170,7 @@ def _latency(operations: Iterable[Operation], kind: str) -> Latency:
 def _kind_of_error(text: str) -> str:
     """Without the method and the numbers that make every text another one."""
     words = text.split("] ", 1)[-1].split(": ", 1)[-1] if text.startswith(("[", "http")) else text
-    return "".join("N" if letter.isdigit() else letter for letter in words)
+    return re.sub(r"\d+", "N", words)
 
 
 # ---------------------------------------------------------------------- the page

@@ -26,6 +26,7 @@ FAULT_COLOUR, GAP_COLOUR, CLOCK_COLOUR = "#a64ac9", "#d33a3f", "#a64ac9"
 BARS = 240
 DOT = 1.5
 LETTER_WIDTH = 6.2
+AXIS_LABEL = 20
 TERM_WIDTH = 26
 """Pixels that a leader's bar needs for its term to be written on it."""
 
@@ -98,8 +99,7 @@ def _gaps(summary: Summary, scale: _Scale, top: int, bottom: int) -> Iterator[st
     for gap in summary.gaps:
         left, right = scale.x(gap.start_us), scale.x(gap.end_us)
         yield _box(left, top, right, bottom - top, GAP_COLOUR, f"{gap.seconds:.2f} s without a write", opacity=0.13)
-        place, anchor = (right + 3, "start") if right < RIGHT - 110 else (left - 3, "end")
-        yield _text(place, bottom - 6, f"{gap.seconds:.1f} s without a write", anchor, GAP_COLOUR)
+        yield _text((left + right) / 2, bottom - 6, f"{gap.seconds:.1f} s", "middle", GAP_COLOUR)
 
 
 def _servers(summary: Summary, scale: _Scale, top: int) -> Iterator[str]:
@@ -178,7 +178,9 @@ def _latency_y(milliseconds: float, top: int) -> float:
 def _seconds(scale: _Scale, top: int) -> Iterator[str]:
     step_s = max(1, round(scale.end_us / 1e6 / 12))
     for second in range(0, int(scale.end_us / 1e6) + 1, step_s):
-        yield _text(scale.x(second * 1_000_000), top + 16, f"{second} s", "middle")
+        x = scale.x(second * 1_000_000)
+        if x < RIGHT - AXIS_LABEL:
+            yield _text(x, top + 16, f"{second} s", "middle")
 
 
 def _legend(y: int) -> Iterator[str]:
