@@ -2,8 +2,8 @@
 
 A schema is a `msgspec.Struct(frozen=True, kw_only=True, forbid_unknown_fields=True)`. Its fields may be whatever msgspec
 converts, other such structs, lists, tuples and dicts of them, unions of structs told apart by a tag, and besides those
-`Address` (written HOST:PORT) and `Path` (relative to the file). A `__post_init__` that raises ValueError is reported
-like any other problem.
+`Address` (written HOST:PORT), `Path` (relative to the file) and `Secret`. A `__post_init__` that raises ValueError is
+reported like any other problem. Files in other notations come in as trees of the same nodes (`settings_tree`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -20,10 +20,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import yaml
 
+from services.common.settings_tree import ForeignScalar, file_of, line_of
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_BYTES = 1024 * 1024
 _MAX_DEPTH = 30
+LISTED_MAX = 40
+"""A key that looks like no known one is told which there are, unless they are more than this."""
 _HOST = re.compile(r"[A-Za-z0-9_.\-*]+")
 
 
@@ -38,6 +42,17 @@ class SettingsError(Exception):
         return "\n".join(self.problems)
 
 
+class Problem(NamedTuple):
+    """One thing that is wrong, and where."""
+
+    file: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+
 class Address(NamedTuple):
     """Where a server listens or is reached over TCP."""
 
@@ -46,6 +61,27 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Secret:
+    """A text that no message, log or representation shows."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
 
 def parse_address(text: str) -> Address:
@@ -70,20 +106,38 @@ def read_secret(path: Path) -> str:
 
 def load(path: Path, schema: type[T]) -> T:
     """The settings in the YAML file `path`. SettingsError with all the problems that it has."""
+    return convert(compose(path), schema)
+
+
+def compose(path: Path) -> yaml.Node:
+    """The YAML file `path` as a tree whose nodes know their file and line; an empty file is an empty mapping."""
     text = read_text(path)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader) or yaml.compose("{}", Loader=yaml.SafeLoader)
+        node = _composed(path, text) or _composed(path, "{}")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise SettingsError(f"{path}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: {' '.join(str(error).split())}") from error
     assert node is not None, "an empty mapping has a node"
-    reader = _Reader(path)
-    settings = reader.convert(node, schema, "")
-    if reader.problems:
-        raise SettingsError(*[problem for _, problem in sorted(reader.problems, key=lambda found: found[0])])
+    return node
+
+
+def convert(tree: yaml.Node, schema: type[T], found: Iterable[Problem] = ()) -> T:
+    """The settings that `tree` holds. SettingsError with all the problems that it has, and those `found` before, in the
+    order of files and lines."""
+    reader = _Reader()
+    settings = reader.convert(tree, schema, "")
+    problems = [*found, *reader.problems]
+    if problems:
+        raise SettingsError(*map(str, sorted(problems, key=lambda problem: (problem.file, problem.line))))
     return typing.cast(T, settings)
+
+
+def _composed(path: Path, text: str) -> yaml.Node | None:
+    loader = yaml.SafeLoader(text)
+    loader.name = str(path)
+    return loader.get_single_node()
 
 
 def read_text(path: Path) -> str:
@@ -107,9 +161,8 @@ class _Missing(Exception):
 class _Reader:
     """Converts a tree of YAML nodes by type hints and notes what does not fit, with its line."""
 
-    def __init__(self, path: Path) -> None:
-        self.problems: list[tuple[int, str]] = []
-        self._path = path
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
         self._constructor = yaml.SafeLoader("")
 
     def convert(self, node: yaml.Node, hint: Any, key: str) -> Any:
@@ -141,7 +194,7 @@ class _Reader:
         fields = {field.encode_name: field for field in msgspec.structs.fields(schema)}
         pairs = self._pairs(node, key)
         for name in pairs.keys() - fields.keys() - {schema.__struct_config__.tag_field}:
-            self._problem(pairs[name][0], _join(key, name), _unknown(name, list(fields)))
+            self._problem(pairs[name][0], _join(key, name), unknown_key(name, fields))
         values = {}
         for name, field in fields.items():
             if name in pairs:
@@ -162,7 +215,7 @@ class _Reader:
             name = str(name_node.value)
             if name in first and name != "<<":
                 self._problem(name_node, _join(key, name), f"given twice, first on line {first[name]}")
-            first.setdefault(name, name_node.start_mark.line + 1)
+            first.setdefault(name, line_of(name_node))
         self._constructor.flatten_mapping(node)  # merges what `<<` refers to
         return {str(name.value): (name, value) for name, value in node.value}
 
@@ -188,7 +241,11 @@ class _Reader:
             if hint is Address or hint is Path:
                 if not isinstance(value, str):
                     raise ValueError(f"expected {'HOST:PORT' if hint is Address else 'a path'}, got {_shown(value)}")
-                return parse_address(value) if hint is Address else self._path.parent / value
+                return parse_address(value) if hint is Address else Path(file_of(node)).parent / value
+            if hint is Secret:
+                if not isinstance(value, str):
+                    raise ValueError("expected a text, in quotes where it looks like a number")
+                return Secret(value)
             return msgspec.convert(value, hint)
         except msgspec.ValidationError as error:
             raise self._problem(node, key, _explained(error, value, hint)) from error
@@ -202,8 +259,8 @@ class _Reader:
             raise self._problem(node, "", getattr(error, "problem", None) or str(error)) from error
 
     def _problem(self, node: yaml.Node, key: str, message: str) -> _Missing:
-        line = node.start_mark.line + 1
-        self.problems.append((line, f"{self._path}:{line}: {key + ': ' if key else ''}{message}"))
+        key = node.called if isinstance(node, ForeignScalar) else key
+        self.problems.append(Problem(file_of(node), line_of(node), f"{key + ': ' if key else ''}{message}"))
         return _Missing()
 
 
@@ -240,9 +297,12 @@ def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def unknown_key(name: str, known: Collection[str]) -> str:
+    """What to say of a key that does not exist."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"unknown key; did you mean {close[0]}?" if close else f"unknown key; known are {', '.join(known)}"
+    if close:
+        return f"unknown key; did you mean {close[0]}?"
+    return f"unknown key; known are {', '.join(known)}" if len(known) <= LISTED_MAX else "unknown key"
 
 
 def _explained(error: msgspec.ValidationError, value: object, hint: Any) -> str:

@@ -12,7 +12,9 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from services.common import logs, runner
-from services.common.settings import Address, SettingsError, load, parse_address
+from services.common.foreign_settings import Loaded
+from services.common.settings import Address, SettingsError, parse_address
+from services.oned_lite.server.oned_conf import read_settings
 from services.oned_lite.server.settings import OnedSettings, SqliteSettings, is_loopback
 
 DESCRIPTION = (
@@ -42,22 +44,35 @@ as a server of a cluster, from a settings file:
                                              #     password_file: /etc/one/db_password, name: opennebula}
   cluster:
     server_id: 0
-    peer_listen: 10.0.0.1:2634
     servers:                                 # the same list on all servers
-      - {id: 0, name: one, endpoint: "http://10.0.0.1:2633/RPC2", peer: "10.0.0.1:2634"}
-      - {id: 1, name: two, endpoint: "http://10.0.0.2:2633/RPC2", peer: "10.0.0.2:2634"}
-      - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2", peer: "10.0.0.3:2634"}
+      - {id: 0, name: one, endpoint: "http://10.0.0.1:2633/RPC2"}      # the others reach it at 10.0.0.1:2634,
+      - {id: 1, name: two, endpoint: "http://10.0.0.2:2633/RPC2"}      # unless peer: HOST:PORT says otherwise
+      - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2"}
     # join: true                             # on a server that is added later, see below
   raft: {election_timeout_ms: 1000, heartbeat_ms: 100}
   scheduler: true
   events: 127.0.0.1:2101                     # optional: OpenNebula's event stream; pip install 'onelite[events]'
   log: {level: info, style: text}
 
+from an oned.conf that is there already (docs/configuration.md says what becomes of each key):
+
+  oned-lite --config /etc/one/oned.conf --check      # names every problem, and what has no effect here
+  oned-lite --config /etc/one/oned.conf              # a server alone; keeps its state in /var/lib/oned-lite, and reads
+                                                     #   oneadmin's password from /var/lib/one/.one/one_auth or $ONE_AUTH
+  oned-lite --config /etc/one/oned-lite.yaml         # one of several; this file is the same on all, each oned.conf
+                                                     #   has the server's own SERVER_ID, and the YAML may say more:
+  oned_conf: oned.conf
+  cluster:
+    servers:
+      - {id: 0, name: one, endpoint: "http://10.0.0.1:2633/RPC2"}
+      - {id: 1, name: two, endpoint: "http://10.0.0.2:2633/RPC2"}
+      - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2"}
+
 adding a server to a running zone, and taking one out:
 
   onezone server-add 0 --name four --rpc http://10.0.0.4:2633/RPC2     # one.zone.addserver; `onezone show 0` has its id
   oned-lite --config oned.yaml               # on the new machine: the same credentials, an empty data folder, and
-                                             #   cluster: {server_id: 3, join: true, peer_listen: ..., servers: [...]}
+                                             #   cluster: {server_id: 3, join: true, servers: [...]}
                                              # with itself in the list; it catches up, and then it votes
   onezone server-del 0 1                     # also the leader; /healthz of that server then says "removed"
 
@@ -79,9 +94,9 @@ def main() -> None:
         parser.error("--solo needs --data DIR, or --ephemeral")
     if arguments.solo and arguments.data is None:
         with tempfile.TemporaryDirectory(prefix="oned-lite-") as folder:
-            _run(_solo(arguments, Path(folder)))
+            _run(Loaded(_solo(arguments, Path(folder)), ()))
     elif arguments.solo:
-        _run(_solo(arguments, arguments.data))
+        _run(Loaded(_solo(arguments, arguments.data), ()))
     else:
         _run_configured(arguments)
 
@@ -89,19 +104,21 @@ def main() -> None:
 def _run_configured(arguments: argparse.Namespace) -> None:
     path = arguments.config
     try:
-        settings = load(path, OnedSettings)
+        loaded = read_settings(path)
     except SettingsError as error:
         sys.exit(str(error))
     if arguments.control is not None:
-        settings = replace(settings, control=arguments.control)
+        loaded = loaded._replace(settings=replace(loaded.settings, control=arguments.control))
     if arguments.check:
-        print(f"{path}: good")
+        print(*loaded.unused, f"{path}: good", sep="\n")
     else:
-        _run(settings)
+        _run(loaded)
 
 
-def _run(settings: OnedSettings) -> NoReturn:
+def _run(loaded: Loaded[OnedSettings]) -> NoReturn:
+    settings = loaded.settings
     logs.setup("oned-lite", settings.log.level, settings.log.style)
+    loaded.warn_of_unused(logs.get("oned"))
     runner.run(lambda stop: _serve(settings, stop), service="oned-lite")
 
 
@@ -131,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML")
+    how.add_argument("--config", type=Path, metavar="FILE", help="settings in YAML, or an oned.conf (*.conf)")
     how.add_argument("--solo", action="store_true", help="one server alone, from the options below")
     parser.add_argument("--check", action="store_true", help="with --config: name every problem and stop there")
     parser.add_argument(

@@ -1,4 +1,5 @@
-"""What OpenNebula 6.8.0 takes for granted where an oned.conf says nothing else, in that file's own notation.
+"""What the oned.conf says that OpenNebula 6.8.0 ships, in that file's own notation, where the daemon does not take it for
+granted anyway (`oned_built_in`); of the hypervisors, only dummy.
 
 Values only: one.system.config shows them, and policies, drivers and inheritance rules read them.
 """
@@ -6,18 +7,9 @@ Values only: one.system.config shows them, and policies, drivers and inheritance
 from __future__ import annotations
 
 SINGLE_VALUES = """
-API_LIST_ORDER = "DESC"
-CONTEXT_RESTRICTED_DIRS = "/etc"
-CONTEXT_SAFE_DIRS = ""
 DATASTORE_CAPACITY_CHECK = "yes"
 DATASTORE_ENCRYPTED_ATTR = "RESTIC_PASSWORD"
-DEFAULT_AUTH = "default"
-DEFAULT_CDROM_DEVICE_PREFIX = "hd"
 DEFAULT_DEVICE_PREFIX = "sd"
-DEFAULT_IMAGE_PERSISTENT = ""
-DEFAULT_IMAGE_PERSISTENT_NEW = ""
-DEFAULT_IMAGE_TYPE = "OS"
-DEFAULT_UMASK = "177"
 DEFAULT_VDC_CLUSTER_DATASTORE_ACL = "USE"
 DEFAULT_VDC_CLUSTER_HOST_ACL = "MANAGE"
 DEFAULT_VDC_CLUSTER_NET_ACL = "USE"
@@ -25,41 +17,18 @@ DEFAULT_VDC_DATASTORE_ACL = "USE"
 DEFAULT_VDC_HOST_ACL = "MANAGE"
 DEFAULT_VDC_VNET_ACL = "USE"
 DOCUMENT_ENCRYPTED_ATTR = "PROVISION_BODY"
-DS_MONITOR_VM_DISK = "10"
-ENABLE_OTHER_PERMISSIONS = "YES"
 IMAGE_ENCRYPTED_ATTR = "LUKS_PASSWORD"
-KEEPALIVE_MAX_CONN = "30"
-KEEPALIVE_TIMEOUT = "15"
-LOG_CALL_FORMAT = "Req:%i UID:%u IP:%A %m invoked %l"
-MAC_PREFIX = "02:00"
-MANAGER_TIMER = "15"
-MAX_BACKUPS = "5"
-MAX_BACKUPS_HOST = "2"
-MAX_CONN = "15"
-MAX_CONN_BACKLOG = "15"
-MESSAGE_SIZE = "1073741824"
-MONITORING_INTERVAL_DATASTORE = "300"
-MONITORING_INTERVAL_DB_UPDATE = "0"
-MONITORING_INTERVAL_MARKET = "600"
-NETWORK_SIZE = "254"
-PCI_PASSTHROUGH_BUS = "0x01"
-RPC_LOG = "NO"
-SCRIPTS_REMOTE_DIR = "/var/tmp/one"
 SESSION_EXPIRATION_TIME = "900"
 SHOWBACK_ONLY_RUNNING = "no"
-TIMEOUT = "15"
 VM_ADMIN_OPERATIONS = "migrate, delete, recover, retry, deploy, resched, backup"
 VM_ENCRYPTED_ATTR = "CONTEXT/PASSWORD"
-VM_MANAGE_OPERATIONS = "undeploy, hold, release, stop, suspend, resume, reboot, poweroff, disk-attach, nic-attach,
-    disk-snapshot, terminate, disk-resize, snapshot, updateconf, rename, resize, update, disk-saveas, sched-action,
+VM_MANAGE_OPERATIONS = "undeploy, hold, release, stop, suspend, resume, reboot,
+    poweroff, disk-attach, nic-attach, disk-snapshot, terminate, disk-resize,
+    snapshot, updateconf, rename, resize, update, disk-saveas, sched-action,
     sg-attach"
-VM_MONITORING_EXPIRATION_TIME = "14400"
-VM_SNAPSHOT_FACTOR = "0"
-VM_SUBMIT_ON_HOLD = "NO"
-VM_USE_OPERATIONS = ""
 """
 
-DRIVERS = r"""
+DRIVERS = """\
 AUTH_MAD = [ AUTHN = "server_cipher,dummy", EXECUTABLE = "one_auth_mad" ]
 AUTH_MAD_CONF = [ DRIVER_MANAGED_GROUPS = "NO", DRIVER_MANAGED_GROUP_ADMIN = "NO", MAX_TOKEN_TIME = "-1",
     NAME = "core", PASSWORD_CHANGE = "YES" ]
@@ -76,10 +45,9 @@ AUTH_MAD_CONF = [ DRIVER_MANAGED_GROUPS = "NO", DRIVER_MANAGED_GROUP_ADMIN = "NO
 AUTH_MAD_CONF = [ DRIVER_MANAGED_GROUPS = "NO", DRIVER_MANAGED_GROUP_ADMIN = "NO", MAX_TOKEN_TIME = "-1",
     NAME = "server_x509", PASSWORD_CHANGE = "NO" ]
 DATASTORE_MAD = [
-    ARGUMENTS = "-t 15 -d dummy,fs,lvm,ceph,dev,iscsi_libvirt,vcenter,restic,rsync
-        -s shared,ssh,ceph,fs_lvm,fs_lvm_ssh,qcow2,vcenter",
+    ARGUMENTS = "-t 15 -d dummy,fs,lvm,ceph,dev,iscsi_libvirt,vcenter,restic,rsync \
+-s shared,ssh,ceph,fs_lvm,fs_lvm_ssh,qcow2,vcenter",
     EXECUTABLE = "one_datastore" ]
-DEFAULT_COST = [ CPU_COST = "0", DISK_COST = "0", MEMORY_COST = "0" ]
 DS_MAD_CONF = [ MARKETPLACE_ACTIONS = "export", NAME = "ceph", PERSISTENT_ONLY = "NO",
     REQUIRED_ATTRS = "DISK_TYPE,BRIDGE_LIST" ]
 DS_MAD_CONF = [ NAME = "dev", PERSISTENT_ONLY = "YES", REQUIRED_ATTRS = "DISK_TYPE" ]
@@ -91,15 +59,10 @@ DS_MAD_CONF = [ MARKETPLACE_ACTIONS = "export", NAME = "vcenter", PERSISTENT_ONL
     REQUIRED_ATTRS = "VCENTER_INSTANCE_ID,VCENTER_DS_REF,VCENTER_DC_REF" ]
 DS_MAD_CONF = [ NAME = "restic", PERSISTENT_ONLY = "YES", REQUIRED_ATTRS = "RESTIC_PASSWORD" ]
 DS_MAD_CONF = [ NAME = "rsync", PERSISTENT_ONLY = "YES", REQUIRED_ATTRS = "RSYNC_HOST,RSYNC_USER" ]
-DS_MAD_CONF = [ NAME = "shared", PERSISTENT_ONLY = "NO", REQUIRED_ATTRS = "" ]
-DS_MAD_CONF = [ NAME = "ssh", PERSISTENT_ONLY = "NO", REQUIRED_ATTRS = "" ]
-DS_MAD_CONF = [ NAME = "vmfs", PERSISTENT_ONLY = "NO", REQUIRED_ATTRS = "BRIDGE_LIST" ]
-FEDERATION = [ MASTER_ONED = "", MODE = "STANDALONE", SERVER_ID = "-1", ZONE_ID = "0" ]
 HM_MAD = [ ARGUMENTS = "-p 5800 -l 6300 -b 127.0.0.1", EXECUTABLE = "one_hm" ]
 HOOK_LOG_CONF = [ LOG_RETENTION = "20" ]
 IM_MAD = [ ARGUMENTS = "-c monitord.conf", EXECUTABLE = "onemonitord", NAME = "monitord", THREADS = "8" ]
 IPAM_MAD = [ ARGUMENTS = "-t 1 -i dummy,aws,equinix,vultr", EXECUTABLE = "one_ipam" ]
-LOG = [ DEBUG_LEVEL = "3", SYSTEM = "file", USE_VMS_LOCATION = "NO" ]
 MARKET_MAD = [ ARGUMENTS = "-t 15 -m http,s3,one,linuxcontainers,turnkeylinux,dockerhub,docker_registry",
     EXECUTABLE = "one_market" ]
 MARKET_MAD_CONF = [ APP_ACTIONS = "monitor", NAME = "one", PUBLIC = "yes", REQUIRED_ATTRS = "",
@@ -144,24 +107,9 @@ TM_MAD_CONF = [ CLONE_TARGET = "NONE", CLONE_TARGET_SHARED = "SELF", CLONE_TARGE
     DISK_TYPE_SHARED = "FILE", DISK_TYPE_SSH = "FILE", DRIVER = "raw", LN_TARGET = "NONE", LN_TARGET_SHARED = "NONE",
     LN_TARGET_SSH = "SYSTEM", NAME = "dev", SHARED = "YES", TM_MAD_SYSTEM = "ssh,shared" ]
 TM_MAD_CONF = [ CLONE_TARGET = "SYSTEM", LN_TARGET = "NONE", NAME = "vcenter", SHARED = "YES" ]
-TM_MAD_CONF = [ CLONE_TARGET = "SYSTEM", DRIVER = "", DS_MIGRATE = "NO", LN_TARGET = "NONE", NAME = "vmfs",
-    SHARED = "YES" ]
-VLAN_IDS = [ RESERVED = "0, 1, 4095", START = "2" ]
 VM_MAD = [ COLD_NIC_ATTACH = "yes", EXECUTABLE = "one_vmm_dummy", KEEP_SNAPSHOTS = "yes", LIVE_RESIZE = "yes",
     NAME = "dummy", SUNSTONE_NAME = "Testing", TYPE = "xml" ]
 VNC_PORTS = [ RESERVED = "32768:65536", START = "5900" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "dummy" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "802.1Q" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "ebtables" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "fw" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "openvswitch", NAME = "ovswitch" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "vxlan" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "vcenter_port_groups", NAME = "vcenter" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "openvswitch", NAME = "ovswitch_vxlan" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "bridge" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "elastic" ]
-VN_MAD_CONF = [ BRIDGE_TYPE = "linux", NAME = "nodeport" ]
-VXLAN_IDS = [ START = "2" ]
 """
 
 LISTS: dict[str, str] = {

@@ -54,4 +54,4 @@ def look_again(step: Step) -> None:
 
 
 DUTY = Duty(DATASTORES.table, required, finished)
-TIMER = Timer("datastores", INTERVAL_S, look_again)
+TIMER = Timer("datastores", INTERVAL_S, look_again, attribute="MONITORING_INTERVAL_DATASTORE")

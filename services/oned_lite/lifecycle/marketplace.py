@@ -152,4 +152,4 @@ def looked(step: Step, work: Work, result: WorkResult) -> None:
 
 DUTY = Duty(APPS.table, required, finished)
 LOOK_DUTY = Duty(MARKETPLACES.table, required_look, looked)
-TIMER = Timer("marketplaces", LOOK_INTERVAL_S, look_again)
+TIMER = Timer("marketplaces", LOOK_INTERVAL_S, look_again, attribute="MONITORING_INTERVAL_MARKET")

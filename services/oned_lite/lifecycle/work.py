@@ -8,7 +8,7 @@ whose work is no longer required (an older leader's, or of a state left meanwhil
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -78,7 +78,8 @@ class Duty:
 class Timer:
     """Something the leader looks after every `interval_s` seconds: placing VMs, due actions, ageing records.
 
-    `wakes_on` names tables whose changes make it run at once (bounded by `pause_s` between two runs).
+    `wakes_on` names tables whose changes make it run at once (bounded by `pause_s` between two runs). `attribute`: that
+    of oned.conf which says another interval.
     """
 
     name: str
@@ -86,6 +87,12 @@ class Timer:
     run: Callable[[Step], None]
     wakes_on: tuple[str, ...] = ()
     pause_s: float = 0.2
+    attribute: str = ""
+
+    def configured(self, conf: Configuration) -> Timer:
+        """With the interval that the configuration says."""
+        seconds = conf.template.get_int(self.attribute, 0)
+        return replace(self, interval_s=float(seconds)) if seconds > 0 else self
 
 
 def required_work(reader: Reader, duty: Duty, key: Key, conf: Configuration) -> Sequence[Work]:

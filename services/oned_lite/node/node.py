@@ -87,7 +87,7 @@ class Node:
             moment.ms,
         )
         self._replica = Replica(settings, conf, METHODS, store, raft)
-        timers = [timer for timer in TIMERS if settings.scheduler or timer.name != "scheduler"]
+        timers = [timer.configured(conf) for timer in TIMERS if settings.scheduler or timer.name != "scheduler"]
         self._leader = Leader(self._replica, DUTIES, timers)
         self._forwarding = Forwarding(self._replica)
         self._membership = Membership(self._replica)

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from services.common import logs
 from services.common.settings import Address, SettingsError, read_secret
 from services.oned_lite.api.catalogue import METHODS, TABLES
-from services.oned_lite.api.configuration import default_configuration
+from services.oned_lite.api.configuration import configuration, default_configuration
 from services.oned_lite.drivers.port import Driver
 from services.oned_lite.drivers.registry import local_drivers
-from services.oned_lite.model.zone import ZoneServer
+from services.oned_lite.model.configuration import Configuration
+from services.oned_lite.model.zone import ZoneServer, usual_peer_address
 from services.oned_lite.node.settings import NodeSettings
 from services.oned_lite.raft.types import RaftConfig
 from services.oned_lite.storage.port import Storage, StorageError
 from services.oned_lite.storage.sqlite import SqliteStorage
 
+from . import oned_conf
 from .calls import Api
 from .clock import Clock
 from .engine import Engine, Fatal
@@ -89,7 +91,7 @@ async def serve(settings: OnedSettings, stop: asyncio.Event) -> int:
 
 async def _serve(settings: OnedSettings, credentials: Credentials, stop: asyncio.Event) -> int:
     listening = _listen("listen", settings.listen)
-    peer_socket = None if settings.cluster is None else _listen("cluster.peer_listen", settings.cluster.peer_listen)
+    peer_socket = None if settings.peer_listen is None else _listen("cluster.peer_listen", settings.peer_listen)
     address = Address(settings.listen.host, listening.getsockname()[1])
     clock = Clock()
     control = _control(settings, clock)
@@ -196,8 +198,7 @@ def _engine(
     clock: Clock,
     control: ControlEndpoint | None,
 ) -> Engine:
-    datastores = settings.datastores or settings.data / "datastores"
-    conf = default_configuration(datastore_location=datastores.absolute(), port=address.port)
+    conf = _configuration(settings, address)
     cluster = settings.cluster
     node = NodeSettings(
         raft=RaftConfig(
@@ -208,6 +209,7 @@ def _engine(
         servers=_zone_servers(settings),
         join=cluster is not None and cluster.join,
         scheduler=settings.scheduler,
+        log_retention_entries=settings.raft.log_retention_entries,
         linearizable=frozenset(settings.raft.linearizable),
         events=settings.events is not None,
         admin=credentials.user,
@@ -218,6 +220,18 @@ def _engine(
     return Engine(node, conf, _storage(settings), drivers, clock)
 
 
+def _configuration(settings: OnedSettings, address: Address) -> Configuration:
+    """What policies and one.system.config go by: the oned.conf, if there is one."""
+    folder = (settings.datastores or settings.data / "datastores").absolute()
+    if settings.oned_conf is None:
+        return default_configuration(datastore_location=folder, port=address.port)
+    try:
+        given = oned_conf.load(settings.oned_conf).template
+    except SettingsError as error:
+        raise CannotStart(str(error)) from error
+    return configuration(given, datastore_location=folder, port=address.port)
+
+
 def _zone_servers(settings: OnedSettings) -> tuple[ZoneServer, ...]:
     servers = () if settings.cluster is None else settings.cluster.servers
     return tuple(ZoneServer(one.id, one.name, one.endpoint, peer=_unusual_peer(one)) for one in servers)
@@ -225,8 +239,7 @@ def _zone_servers(settings: OnedSettings) -> tuple[ZoneServer, ...]:
 
 def _unusual_peer(server: ServerSettings) -> str:
     """What need not be written down is not: the zone then reads as oned's."""
-    usual = ZoneServer(server.id, server.name, server.endpoint).peer_address
-    return "" if server.peer == usual else str(server.peer)
+    return "" if server.peer_address == usual_peer_address(server.endpoint) else str(server.peer)
 
 
 def _storage(settings: OnedSettings) -> Storage:
@@ -236,19 +249,24 @@ def _storage(settings: OnedSettings) -> Storage:
     from services.oned_lite.storage.mariadb import MariadbStorage  # only where it is used
     from services.oned_lite.storage.mariadb_link import Server
 
-    try:
-        password = "" if database.password_file is None else read_secret(database.password_file)
-    except SettingsError as error:
-        raise CannotStart(str(error)) from error
     server = Server(
         user=database.user,
-        password=password,
+        password=_password(database),
         name=database.name,
         socket=str(database.socket or ""),
         host=database.host,
         port=database.port,
     )
     return MariadbStorage(TABLES, server)
+
+
+def _password(database: MariadbSettings) -> str:
+    if database.password is not None:
+        return database.password.reveal()
+    try:
+        return "" if database.password_file is None else read_secret(database.password_file)
+    except SettingsError as error:
+        raise CannotStart(str(error)) from error
 
 
 def _http_limits(settings: OnedSettings) -> HttpLimits:
@@ -265,8 +283,8 @@ async def _links(settings: OnedSettings, credentials: Credentials, engine: Engin
 
     assert settings.cluster is not None
     key = await asyncio.to_thread(link_key, credentials.text)
-    ways = {server.id: server.peer for server in settings.cluster.servers}
-    links = PeerLinks(settings.cluster.server_id, settings.cluster.own.peer, key, engine, ways)
+    ways = {server.id: server.peer_address for server in settings.cluster.servers}
+    links = PeerLinks(settings.cluster.server_id, settings.cluster.own.peer_address, key, engine, ways)
     engine.link(links)
     await links.run(listening)
 

@@ -1,4 +1,4 @@
-"""What `oned-lite --config FILE` reads."""
+"""What `oned-lite --config FILE` reads, be it YAML or an oned.conf (`oned_conf`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from services.common.settings import Address
+from services.common.settings import Address, Secret
+from services.oned_lite.model.zone import usual_peer_address
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=600_000)]
@@ -38,9 +39,13 @@ class SqliteSettings(
 class MariadbSettings(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="mariadb", tag_field="kind"
 ):
-    """A database of this server's own, by `socket` or by `host` and `port`. It is created where the user may do so."""
+    """A database of this server's own, by `socket` or by `host` and `port`. It is created where the user may do so.
+
+    The password is in `password_file`, or here as `password`: a file that says it should be readable by the daemon only.
+    """
 
     user: str
+    password: Secret | None = None
     password_file: Path | None = None
     name: str = "opennebula"
     socket: Path | None = None
@@ -48,11 +53,14 @@ class MariadbSettings(
     port: Port = 3306
 
     def __post_init__(self) -> None:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password: give it, or password_file, not both")
         _must_exist("password_file", self.password_file)
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A server of the zone: `endpoint` for clients, `peer` for the other servers.
+    """A server of the zone: `endpoint` for clients, `peer` for the other servers (default: the endpoint's host, and the
+    port after its own).
 
     Where this server reaches another is decided here; the zone only says it of servers that are not listed.
     """
@@ -60,23 +68,32 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     id: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
     name: str
     endpoint: str
-    peer: Address
+    peer: Address | None = None
+
+    @property
+    def peer_address(self) -> Address:
+        return self.peer or usual_peer_address(self.endpoint)
 
     def __post_init__(self) -> None:
+        try:
+            usual_peer_address(self.endpoint)
+        except ValueError:
+            raise ValueError(f"endpoint: expected {ENDPOINT_EXAMPLE}, got {self.endpoint!r}") from None
         if not self.endpoint.startswith(("http://", "https://")):
             raise ValueError(f"endpoint: expected {ENDPOINT_EXAMPLE}, got {self.endpoint!r}")
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The membership a fresh cluster begins with; the same list on every server.
+    """The membership a fresh cluster begins with; the same list on every server. `peer_listen`: where the others reach
+    this one (default: the host of `listen`, and the port of its own `peer`).
 
     `join`: this server is new in a zone that exists. It begins with nothing, and `servers` are those it finds the zone
     by, and itself under the id that `one.zone.addserver` gave it. Later starts may keep it.
     """
 
     server_id: int
-    peer_listen: Address
-    servers: tuple[ServerSettings, ...]
+    peer_listen: Address | None = None
+    servers: tuple[ServerSettings, ...] = ()
     join: bool = False
 
     @property
@@ -85,6 +102,11 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     def __post_init__(self) -> None:
         ids = [server.id for server in self.servers]
+        if not ids:
+            raise ValueError(
+                "servers: missing; where an oned.conf says SERVER_ID, a YAML file beside it says where the servers are, as "
+                "oned-lite --help shows"
+            )
         if len(set(ids)) < len(ids):
             raise ValueError("servers: each needs an id of its own")
         if self.server_id not in ids:
@@ -96,13 +118,16 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a follower waits for its leader, and how often a leader shows itself.
 
-    `linearizable`: methods that read (one.vm.info) and must see every write acknowledged before, at the price of a round
-    to a majority; without it they are answered from the tables of the server asked. `leader_hook`, `follower_hook`:
-    command and arguments, to be run when this server begins or ceases to lead; the term is added as last argument.
+    `log_retention_entries`: how many applied entries of the log are kept (in at most 64 MiB) for servers that were away;
+    one that needs older ones gets a snapshot. `linearizable`: methods that read (one.vm.info) and must see every write
+    acknowledged before, at the price of a round to a majority; without it they are answered from the tables of the server
+    asked. `leader_hook`, `follower_hook`: command and arguments, to be run when this server begins or ceases to lead; the
+    term is added as last argument.
     """
 
     election_timeout_ms: Milliseconds = 1000
     heartbeat_ms: Milliseconds = 100
+    log_retention_entries: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 20_000
     linearizable: tuple[str, ...] = ()
     leader_hook: tuple[str, ...] = ()
     follower_hook: tuple[str, ...] = ()
@@ -133,11 +158,13 @@ class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `credentials`: a file "oneadmin:password", of the first user and, the same on all servers, for the links between
     them. Without `cluster` the server is alone. `control`: where tests may reset and disturb it; off without. `events`:
-    where to publish the event stream (OpenNebula's port is 2101); needs pyzmq.
+    where to publish the event stream (OpenNebula's port is 2101); needs pyzmq. `oned_conf`: an oned.conf whose values
+    count where this file is silent, and in place of all that OpenNebula ships.
     """
 
     listen: Address
     data: Path
+    oned_conf: Path | None = None
     datastores: Path | None = None
     credentials: Path | None = None
     database: SqliteSettings | MariadbSettings = SqliteSettings()
@@ -148,6 +175,13 @@ class OnedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     events: Address | None = None
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def peer_listen(self) -> Address | None:
+        """Where the other servers reach this one; None where there are none."""
+        if self.cluster is None:
+            return None
+        return self.cluster.peer_listen or Address(self.listen.host, self.cluster.own.peer_address.port)
 
     def __post_init__(self) -> None:
         if self.cluster is not None and self.credentials is None:

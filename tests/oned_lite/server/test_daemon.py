@@ -363,7 +363,7 @@ def test_solo_needs_a_folder_or_none(tmp_path: Path) -> None:
 def test_help_teaches() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for word in ("--solo", "peer_listen", "credentials", "/healthz", "mariadb"):
+    for word in ("--solo", "oned_conf", "server_id", "credentials", "/healthz", "mariadb"):
         assert word in done.stdout
 
 
