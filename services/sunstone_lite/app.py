@@ -39,7 +39,7 @@ def create_app(settings: Settings, clock: Callable[[], float] = time.time) -> we
 
 def _assemble(settings: Settings, clock: Callable[[], float]) -> Site:
     static = assets.load()
-    cache = Cache(settings.cache)
+    cache = Cache(settings.cache, settings.cache_namespace)
     client = OnedClient(settings.oned, timeout_s=ONED_TIMEOUT_S)
     credentials = settings.server_credentials
     watch = Watch(settings.oned)

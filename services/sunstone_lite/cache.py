@@ -24,7 +24,7 @@ ANSWER_TIMEOUT_S = 0.5
 THREADS_PER_SERVER = 4
 REST_S = 1.0  # how long a server that failed is left alone
 VERSION_BYTES = 8
-PREFIX = b"sunstone_lite:"
+NAMESPACE = "sunstone_lite"
 
 log = logs.get("sunstone.cache")
 
@@ -36,8 +36,8 @@ class CacheAway(Exception):
 class Server:
     """One Memcached server behind its own small thread pool; pymemcache blocks, the loop must not."""
 
-    def __init__(self, address: Address) -> None:
-        """Nothing is connected yet."""
+    def __init__(self, address: Address, namespace: str) -> None:
+        """Nothing is connected yet. Every key begins with `namespace`."""
         self.address = str(address)
         self._resting_until = 0.0
         self._pool = ThreadPoolExecutor(THREADS_PER_SERVER, thread_name_prefix=f"cache-{address}")
@@ -46,6 +46,7 @@ class Server:
             connect_timeout=CONNECT_TIMEOUT_S,
             timeout=ANSWER_TIMEOUT_S,
             no_delay=True,
+            key_prefix=f"{namespace}:".encode("ascii"),
             max_pool_size=THREADS_PER_SERVER,
         )
 
@@ -78,9 +79,11 @@ class Server:
 class Cache:
     """All cache servers as one. Keys are short ASCII text; values bytes; lifetimes seconds."""
 
-    def __init__(self, addresses: Sequence[Address], clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, addresses: Sequence[Address], namespace: str = NAMESPACE, clock_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         """`clock_ns` gives the versions of values; it need not be exact, only roughly alike on all UI servers."""
-        self._servers = tuple(Server(address) for address in addresses)
+        self._servers = tuple(Server(address, namespace) for address in addresses)
         self._clock_ns = clock_ns
 
     def close(self) -> None:
@@ -90,7 +93,7 @@ class Cache:
 
     async def get(self, key: str) -> bytes | None:
         """The newest value that any server has, None when nobody has one."""
-        found = await self._ask_all(lambda client: client.get(_key(key)))
+        found = await self._ask_all(lambda client: client.get(key))
         newest = max(
             (value for value in found if value is not None), default=None, key=lambda value: value[:VERSION_BYTES]
         )
@@ -99,7 +102,7 @@ class Cache:
     async def put(self, key: str, value: bytes, life_s: int) -> None:
         """Write `value` to every server that answers; it lives `life_s` seconds."""
         stamped = self._clock_ns().to_bytes(VERSION_BYTES, "big") + value
-        await self._ask_all(lambda client: client.set(_key(key), stamped, expire=life_s, noreply=False))
+        await self._ask_all(lambda client: client.set(key, stamped, expire=life_s, noreply=False))
 
     async def remove(self, key: str, life_s: int) -> None:
         """Leave a tombstone that outlives any older value: `life_s` is the longest life such a value may have left."""
@@ -109,32 +112,31 @@ class Cache:
         """Read and remove a value meant to be seen once."""
         value = await self.get(key)
         if value is not None:
-            await self._ask_all(lambda client: client.delete(_key(key), noreply=False))
+            await self._ask_all(lambda client: client.delete(key, noreply=False))
         return value
 
     async def count(self, key: str, life_s: int) -> int:
         """Add one to a counter and return it; it starts anew `life_s` seconds after its first count."""
 
         def add_one(client: PooledClient) -> int:
-            client.add(_key(key), b"0", expire=life_s, noreply=False)
-            return int(client.incr(_key(key), 1, noreply=False) or 1)
+            client.add(key, b"0", expire=life_s, noreply=False)
+            return int(client.incr(key, 1, noreply=False) or 1)
 
         return max(await self._ask_all(add_one))
 
     async def claim(self, key: str, life_s: int) -> bool:
         """Whether the caller is the first to claim `key` within `life_s` seconds."""
-        answers = await self._ask_all(lambda client: client.add(_key(key), b"1", expire=life_s, noreply=False))
+        answers = await self._ask_all(lambda client: client.add(key, b"1", expire=life_s, noreply=False))
         return all(answers)
 
     async def held(self, key: str) -> bool:
         """Whether somebody's claim on `key` still holds."""
-        answers = await self._ask_all(lambda client: client.get(_key(key)))
+        answers = await self._ask_all(lambda client: client.get(key))
         return any(answer is not None for answer in answers)
 
     async def forget(self, *keys: str) -> None:
         """Drop counters and claims."""
-        wanted = [_key(key) for key in keys]
-        await self._ask_all(lambda client: client.delete_many(wanted, noreply=False))
+        await self._ask_all(lambda client: client.delete_many(keys, noreply=False))
 
     async def reachable(self) -> dict[str, bool]:
         """Which servers answer right now, by address; resting ones are asked too."""
@@ -170,7 +172,3 @@ async def _settled(calls: Sequence[Awaitable[T]]) -> list[T]:
         if isinstance(result, BaseException) and not isinstance(result, CacheAway):
             raise result
     return [result for result in done if not isinstance(result, BaseException)]
-
-
-def _key(key: str) -> bytes:
-    return PREFIX + key.encode("ascii")

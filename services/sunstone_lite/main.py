@@ -8,11 +8,12 @@ from pathlib import Path
 from aiohttp import web
 
 from services.common import logs, runner
-from services.common.settings import SettingsError, load
+from services.common.settings import SettingsError
 from services.sunstone_lite.app import create_app
 from services.sunstone_lite.connections import IDLE_S
 from services.sunstone_lite.settings import Settings
 from services.sunstone_lite.site import SITE
+from services.sunstone_lite.sunstone_conf import read_settings
 
 GRACE_S = 3.0
 
@@ -37,9 +38,16 @@ A settings file (all keys but the first three have defaults):
   title: My cloud
   log: {level: info, style: text}
 
+A sunstone-server.conf that is there already (docs/configuration.md says what becomes of each key) will do, alone or with
+a YAML file that says more:
+
+  sunstone_conf: /etc/one/sunstone-server.conf
+  cache: ["10.0.0.1:11211", "10.0.0.2:11211"]
+
 Examples:
   sunstone-lite --config sunstone.yaml            run in the foreground; SIGTERM stops it
   sunstone-lite --config sunstone.yaml --check    name every problem of the file and exit
+  sunstone-lite --config /etc/one/sunstone-server.conf
 """
 
 
@@ -47,14 +55,16 @@ def main() -> None:
     """Entry point of the console script."""
     arguments = _parser().parse_args()
     try:
-        settings = load(arguments.config, Settings)
+        loaded = read_settings(arguments.config)
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
     if arguments.check:
-        print(f"{arguments.config}: ok")
+        print(*loaded.unused, f"{arguments.config}: ok", sep="\n")
         return
+    settings = loaded.settings
     logs.setup("sunstone", settings.log.level, settings.log.style)
+    loaded.warn_of_unused(logs.get("sunstone"))
     runner.run(lambda stop: serve(settings, stop), service="sunstone")
 
 
@@ -88,7 +98,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML settings, see below")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="settings in YAML, or a sunstone-server.conf (*.conf); see below",
+    )
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
     return parser
 

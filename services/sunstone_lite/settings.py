@@ -1,11 +1,15 @@
-"""The settings file of `sunstone-lite` and what its values mean."""
+"""The settings of `sunstone-lite` and what their values mean."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from services.common.settings import Address
+from services.sunstone_lite.cache import NAMESPACE
+
+_NAMESPACE = re.compile(r"[!-~]{1,100}")
 
 
 class SessionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,15 +33,19 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything `sunstone-lite --config FILE` reads.
 
-    `oned` lists XML-RPC endpoints, this machine's own first. `cache` lists Memcached servers; each holds every session.
+    `oned` lists XML-RPC endpoints, this machine's own first. `cache` lists Memcached servers; each holds every session,
+    under keys that begin with `cache_namespace`.
     `server_credentials` names a file "serveradmin:password"; with it the UI delegates through server_cipher and keeps no
-    login token. `name` is shown as "served by"; it defaults to the listen address.
+    login token. `name` is shown as "served by"; it defaults to the listen address. `sunstone_conf`: a
+    sunstone-server.conf whose values count where this file is silent.
     """
 
     listen: Address
     oned: tuple[str, ...]
     cache: tuple[Address, ...]
+    cache_namespace: str = NAMESPACE
     name: str = ""
+    sunstone_conf: Path | None = None
     server_credentials: Path | None = None
     session: SessionSettings = SessionSettings()
     cookie_secure: bool = False
@@ -53,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"oned: expected http://HOST:PORT/RPC2, got {url!r}")
         if self.server_credentials and not self.server_credentials.is_file():
             raise ValueError(f"server_credentials: no such file: {self.server_credentials}")
+        if not _NAMESPACE.fullmatch(self.cache_namespace):
+            raise ValueError("cache_namespace: expected 1 to 100 ASCII characters without blanks")
         if not self.name.isascii() or (not self.name.isprintable() and self.name):
             raise ValueError("name: expected plain ASCII, it goes into a header")
 
