@@ -8,8 +8,8 @@
 # vip.sh leader|follower INTERFACE ADDRESS/PREFIX [INTERFACE ADDRESS/PREFIX ...] TERM
 #
 # TERM, which oned-lite adds, is the fencing token: a call with an older term than the last one that was obeyed changes
-# nothing. Calls take their turns by a lock. Where the user is not root, `sudo -n` is used. VIP_STATE is the folder of lock
-# and term, by default /run/lock/onelite-vip.
+# nothing. Calls take their turns by a lock. Where the user may not change addresses, `sudo -n` is used. VIP_STATE is the
+# folder of lock and term, by default /run/lock/onelite-vip.
 set -eu
 
 fail() {
@@ -19,8 +19,13 @@ fail() {
 
 usage="usage: vip.sh leader|follower INTERFACE ADDRESS/PREFIX [INTERFACE ADDRESS/PREFIX ...] TERM"
 
+# CAP_NET_ADMIN, bit 12 of what a process may do, will do in place of root.
+may_change_addresses() {
+    [ "$(id -u)" -eq 0 ] || [ $((0x$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status) >> 12 & 1)) -eq 1 ]
+}
+
 as_root() {
-    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+    if may_change_addresses; then "$@"; else sudo -n "$@"; fi
 }
 
 is_here() {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,18 @@ def test_orders_of_an_older_term_change_nothing(tmp_path: Path) -> None:
     shown = in_namespace(tmp_path, f"vip follower lo {ADDRESS} 9; vip leader lo {ADDRESS} 8")
     assert ADDRESS not in shown
     assert "term 8 is over, term 9 has begun" in shown
+
+
+@needs_namespaces
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a capability away")
+def test_a_user_with_the_capability_needs_no_sudo() -> None:
+    as_user = "setpriv --reuid=65534 --clear-groups --inh-caps=+net_admin --ambient-caps=+net_admin"
+    with tempfile.TemporaryDirectory() as name:  # one that others may enter, unlike pytest's
+        folder = Path(name)
+        folder.chmod(0o777)
+        shutil.copy(SCRIPT, folder / "vip.sh")
+        shown = in_namespace(folder / "state", f"{as_user} {folder}/vip.sh leader lo {ADDRESS} 3")
+    assert ADDRESS in shown, shown
 
 
 def test_wrong_use_is_explained() -> None:
