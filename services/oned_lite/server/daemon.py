@@ -33,7 +33,7 @@ from .http import HttpLimits
 from .listener import HttpServer, open_socket
 from .pages import pages
 from .role_hooks import RoleHooks
-from .settings import MariadbSettings, OnedSettings, ServerSettings
+from .settings import MariadbSettings, OnedSettings, ServerSettings, SqliteSettings
 
 if TYPE_CHECKING:
     from .control.endpoint import ControlEndpoint
@@ -227,7 +227,9 @@ def _configuration(settings: OnedSettings, address: Address) -> Configuration:
         return default_configuration(datastore_location=folder, port=address.port)
     try:
         given = oned_conf.load(settings.oned_conf).template
-    except SettingsError as error:
+        if settings.oned_conf.stat().st_mode & 0o007 and _says_password(settings.database):
+            log.warning("others can read the database's password; chmod 640", file=str(settings.oned_conf))
+    except (SettingsError, OSError) as error:
         raise CannotStart(str(error)) from error
     return configuration(given, datastore_location=folder, port=address.port)
 
@@ -258,6 +260,10 @@ def _storage(settings: OnedSettings) -> Storage:
         port=database.port,
     )
     return MariadbStorage(TABLES, server)
+
+
+def _says_password(database: SqliteSettings | MariadbSettings) -> bool:
+    return isinstance(database, MariadbSettings) and database.password is not None
 
 
 def _password(database: MariadbSettings) -> str:

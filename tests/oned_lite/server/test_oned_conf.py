@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -332,6 +333,7 @@ def database(mariadb_folder: Path) -> Iterator[tuple[MariadbServer, int]]:
     server.kill()
 
 
+@pytest.mark.timeout(120)
 def test_a_daemon_keeps_its_state_in_the_database_of_the_file(
     machine: Path, started: list[Oned], database: tuple[MariadbServer, int]
 ) -> None:
@@ -358,6 +360,7 @@ DB = [ BACKEND = "mysql", SERVER = "127.0.0.1", PORT = {database_port}, USER = "
     assert "p#ss" not in log and "wr#ng" not in log
 
 
+@pytest.mark.timeout(120)
 def test_three_servers_become_a_zone_from_their_own_files_and_one_in_common(folder: Path, started: list[Oned]) -> None:
     ports = [free_port() for _ in range(3)]
     servers = [
@@ -381,3 +384,35 @@ def test_three_servers_become_a_zone_from_their_own_files_and_one_in_common(fold
     assert other.call("one.template.allocate", "NAME = t")[0] is True
     config = parse(other.call("one.system.config")[1])
     assert config.get_int("PORT") == leader.port, "a follower shows the leader's"
+
+
+@pytest.mark.timeout(120)
+def test_a_server_alone_becomes_a_zone_and_keeps_its_data(folder: Path, started: list[Oned]) -> None:
+    """As OpenNebula's documents have it: tell the zone of the server, restart it with its id, add the others."""
+    servers = [
+        {"id": n, "name": f"s{n}", "endpoint": f"http://127.0.0.1:{free_port()}/RPC2", "peer": f"127.0.0.1:{free_port()}"}
+        for n in range(2)
+    ]
+
+    def begin(number: int, server_id: int, **cluster: Any) -> Oned:
+        place, port = folder / f"server{number}", urlsplit(str(servers[number]["endpoint"])).port
+        place.mkdir(exist_ok=True)
+        assert port is not None
+        write(place, f"LISTEN_ADDRESS = 127.0.0.1\nPORT = {port}\nFEDERATION = [ SERVER_ID = {server_id} ]\n")
+        more = {"cluster": cluster} if cluster else {}
+        return start(started, place, port, beside(place, data="own", credentials="../one_auth", **more)).ready()
+
+    def add(through: Oned, number: int) -> None:
+        given = servers[number]
+        text = f'SERVER = [ NAME = s{number}, ENDPOINT = "{given["endpoint"]}", PEER = "{given["peer"]}" ]'
+        assert through.call("one.zone.addserver", 0, text)[0] is True
+
+    alone = begin(0, -1)
+    assert alone.call("one.template.allocate", "NAME = old")[0] is True
+    add(alone, 0)
+    assert alone.stop()[0] == 0
+    first = begin(0, 0, servers=servers[:1])
+    add(first, 1)
+    second = begin(1, 1, servers=servers, join=True)
+    until(lambda: first.health()["voters"] == [0, 1])
+    until(lambda: "<NAME>old</NAME>" in second.call("one.templatepool.info", -2, -1, -1)[1])
