@@ -10,12 +10,16 @@ from services.oned_lite.model.configuration import Configuration
 from .oned_built_in import BUILT_IN, BUILT_IN_DRIVERS
 from .oned_defaults import DRIVERS, LISTS, SINGLE_VALUES
 
+NOTHING = Template()
 
-def default_configuration(*, datastore_location: Path, port: int) -> Configuration:
-    """That of a daemon without an oned.conf: as with the one that OpenNebula ships, and with the dummy hypervisor."""
+
+def default_configuration(*, datastore_location: Path, port: int, instead: Template = NOTHING) -> Configuration:
+    """That of a daemon without an oned.conf: as with the one that OpenNebula ships, and with the dummy hypervisor.
+    `instead`: what is otherwise.
+    """
     repeated = ((name, value) for name, values in LISTS.items() for value in values.split())
     shipped = Template.of((*parse(SINGLE_VALUES).attributes, *parse(DRIVERS).attributes, *repeated))
-    return configuration(shipped, datastore_location=datastore_location, port=port)
+    return configuration(shipped.merge(instead), datastore_location=datastore_location, port=port)
 
 
 def configuration(given: Template, *, datastore_location: Path, port: int) -> Configuration:

@@ -224,7 +224,9 @@ def _configuration(settings: OnedSettings, address: Address) -> Configuration:
     """What policies and one.system.config go by: the oned.conf, if there is one."""
     folder = (settings.datastores or settings.data / "datastores").absolute()
     if settings.oned_conf is None:
-        return default_configuration(datastore_location=folder, port=address.port)
+        return default_configuration(
+            datastore_location=folder, port=address.port, instead=oned_conf.attributes(settings)
+        )
     try:
         given = oned_conf.load(settings.oned_conf).template
         if settings.oned_conf.stat().st_mode & 0o007 and _says_password(settings.database):

@@ -22,7 +22,7 @@ from services.common.template.reader import stored_name
 from services.common.template.text_form import line_of, read
 
 from .oned_conf_keys import DRIVER_VECTORS, KEYS, NAMES, VECTORS, Fate, Form, Key
-from .settings import OnedSettings
+from .settings import MariadbSettings, OnedSettings
 
 DATA = "/var/lib/oned-lite"
 """Where systemd does not say it (StateDirectory=)."""
@@ -92,6 +92,26 @@ def load(path: Path) -> OnedConf:
 def read_settings(path: Path) -> Loaded[OnedSettings]:
     """The settings in `path`: an oned.conf, or YAML that may name one (`oned_conf`) to begin with."""
     return load_either(path, OnedSettings, "oned_conf", lambda conf: _Translator(load(conf)).run(), whole=("database",))
+
+
+def attributes(settings: OnedSettings) -> Template:
+    """The other way round: what an oned.conf would say of settings that came without one. No password is among it."""
+    raft, database = settings.raft, Vector.of(BACKEND="sqlite")
+    if isinstance(settings.database, MariadbSettings):
+        server = "localhost" if settings.database.socket else settings.database.host
+        names = {"USER": settings.database.user, "DB_NAME": settings.database.name, "SERVER": server}
+        database = Vector.of(names, BACKEND="mysql", PORT=str(settings.database.port))
+    server_id = -1 if settings.cluster is None else settings.cluster.server_id
+    return Template.of(
+        LISTEN_ADDRESS=settings.listen.host,
+        DB=database,
+        FEDERATION=Vector.of(MODE="STANDALONE", ZONE_ID="0", SERVER_ID=str(server_id), MASTER_ONED=""),
+        RAFT=Vector.of(
+            ELECTION_TIMEOUT_MS=str(raft.election_timeout_ms),
+            BROADCAST_TIMEOUT_MS=str(raft.heartbeat_ms),
+            LOG_RETENTION=str(raft.log_retention_entries),
+        ),
+    )
 
 
 class _Translator:

@@ -80,7 +80,7 @@ KEYS: Mapping[str, Key] = {
     "DB/CONNECTIONS": _shown("two connections are enough", Form.NUMBER),
     "DB/COMPARE_BINARY": _shown("names are told apart by case"),
     "DB/ENCODING": _shown("always UTF-8"),
-    "DB/ERRORS_LIMIT": _shown("a server whose database fails ends at once, and the others go on", Form.NUMBER),
+    "DB/ERRORS_LIMIT": _shown("a server whose database fails neither votes nor leads until it is back", Form.NUMBER),
     "VNC_PORTS/START": _obeyed("first port of VNC and SPICE", Form.NUMBER),
     "VNC_PORTS/RESERVED": _obeyed("ports not to be given out"),
     "MAX_BACKUPS": _obeyed("backups of backup jobs at a time", Form.NUMBER),

@@ -16,6 +16,7 @@ from services.common.settings import Address, Secret, SettingsError
 from services.common.template import Template, Vector, parse
 from services.oned_lite.api.catalogue import TIMERS
 from services.oned_lite.api.configuration import configuration, default_configuration
+from services.oned_lite.server import oned_conf
 from services.oned_lite.server.oned_conf import Setting, load, read_settings
 from services.oned_lite.server.oned_conf_keys import KEYS, Fate
 from services.oned_lite.server.settings import LogSettings, MariadbSettings, OnedSettings, SqliteSettings
@@ -156,6 +157,21 @@ def test_what_a_file_leaves_out_is_as_the_daemon_has_it_built_in() -> None:
     assert [one["NAME"] for one in transfers].count("shared") == 1
     assert transfers[0] == Vector.of(NAME="shared", LN_TARGET="SELF")
     assert "ceph" in [one["NAME"] for one in transfers]
+
+
+def test_without_a_file_the_configuration_tells_of_the_settings(folder: Path) -> None:
+    server = {"id": 3, "name": "s", "endpoint": "http://10.0.0.1:2633/RPC2"}
+    path = folder / "oned.yaml"
+    more = {"database": {"kind": "mariadb", "user": "one", "password": "hush"}, "credentials": "one_auth"}
+    cluster = {"server_id": 3, "servers": [server]}
+    path.write_text(yaml.safe_dump({"listen": "10.0.0.1:2633", "data": "own", "cluster": cluster} | more))
+    said = oned_conf.attributes(read_settings(path).settings)
+    found = default_configuration(datastore_location=Path("/d"), port=2633, instead=said).template
+    assert found.get("LISTEN_ADDRESS") == "10.0.0.1"
+    assert [vector["SERVER_ID"] for vector in found.vectors("FEDERATION")] == ["3"]
+    assert [vector["BACKEND"] for vector in found.vectors("DB")] == ["mysql"]
+    assert [vector["ELECTION_TIMEOUT_MS"] for vector in found.vectors("RAFT")] == ["1000"]
+    assert "hush" not in found.to_text()
 
 
 def test_intervals_of_the_file_set_the_timers() -> None:
@@ -390,7 +406,12 @@ def test_three_servers_become_a_zone_from_their_own_files_and_one_in_common(fold
 def test_a_server_alone_becomes_a_zone_and_keeps_its_data(folder: Path, started: list[Oned]) -> None:
     """As OpenNebula's documents have it: tell the zone of the server, restart it with its id, add the others."""
     servers = [
-        {"id": n, "name": f"s{n}", "endpoint": f"http://127.0.0.1:{free_port()}/RPC2", "peer": f"127.0.0.1:{free_port()}"}
+        {
+            "id": n,
+            "name": f"s{n}",
+            "endpoint": f"http://127.0.0.1:{free_port()}/RPC2",
+            "peer": f"127.0.0.1:{free_port()}",
+        }
         for n in range(2)
     ]
 
