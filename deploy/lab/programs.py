@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def find(program: str) -> str:
         package = DEBIAN_PACKAGES[program]
         raise LabError(f"{program} is not installed; on Debian: apt-get install {package}")
     return found
+
+
+def run(program: str, *arguments: str, words: str = "") -> None:
+    """Runs a program to its end, with `words` on its standard input. LabError with the first line it complains in."""
+    done = subprocess.run([find(program), *arguments], input=words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        complaint = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[0]
+        raise LabError(complaint if complaint.startswith(program) else f"{program}: {complaint}")
 
 
 def ours(script: str) -> tuple[str, ...]:

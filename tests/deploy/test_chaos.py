@@ -106,8 +106,8 @@ def test_faults_that_there_are_not_are_refused(tmp_path: Path) -> None:
 
 def test_every_fault_without_means_has_a_reason() -> None:
     root = "needs root"
-    assert means.obstacle("disk-stall", "sqlite", "relays", root).endswith("and that needs root")
-    assert means.obstacle("disk-full", "mariadb", "relays", root).endswith("and that needs root")
+    assert means.obstacle("disk-stall", "sqlite", "relays", root).endswith("(needs root)")
+    assert means.obstacle("disk-full", "mariadb", "relays", root).endswith("(needs root)")
     assert not means.obstacle("disk-full", "sqlite", "relays", root)
     assert not means.obstacle("disk-stall", "mariadb", "namespaces", "")
     assert means.obstacle("slow-link", "sqlite", "namespaces", "") == "needs --network relays"

@@ -52,7 +52,7 @@ class FileSystems:
         (self._folders[server] / FILLER).unlink(missing_ok=True)
 
     async def freeze(self, server: int) -> None:
-        await asyncio.to_thread(_run, programs.find("fsfreeze"), "--freeze", str(self._folders[server]))
+        await asyncio.to_thread(programs.run, "fsfreeze", "--freeze", str(self._folders[server]))
 
     async def thaw(self, server: int) -> None:
         await asyncio.to_thread(thaw, self._folders[server])
@@ -90,8 +90,8 @@ def make(folder: Path, size_mb: int) -> None:
     image = folder.with_suffix(".img")
     with image.open("wb") as file:
         file.truncate(size_mb << 20)
-    _run(programs.find("mkfs.ext4"), "-q", "-m", "0", str(image))  # no blocks that are for root alone
-    _run(programs.find("mount"), "-o", "loop", str(image), str(folder))
+    programs.run("mkfs.ext4", "-q", "-m", "0", str(image))  # no blocks that are for root alone
+    programs.run("mount", "-o", "loop", str(image), str(folder))
 
 
 def thaw(folder: Path) -> None:
@@ -103,7 +103,7 @@ def thaw(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Takes a file system away that nobody uses any more, if it is mounted."""
     if folder.is_mount():
-        _run(programs.find("umount"), str(folder))
+        programs.run("umount", str(folder))
 
 
 def why_not() -> str:
@@ -132,9 +132,3 @@ def _fill(filler: Path) -> None:
                 while True:
                     file.write(bytes(size))
                     os.fdatasync(file.fileno())  # blocks are given out when they are written down
-
-
-def _run(*argv: str) -> None:
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}")

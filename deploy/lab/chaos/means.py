@@ -75,5 +75,5 @@ def obstacle(name: str, db: DatabaseKind, network: NetworkKind, no_file_systems:
         with tempfile.TemporaryDirectory(prefix="onelite-clock-") as folder:
             return clocks.why_not(Path(folder))
     if no_file_systems and (name == "disk-stall" or (name == "disk-full" and db == "mariadb")):
-        return f"needs a disk of its own for each server, and that {no_file_systems}"
+        return f"needs a disk of its own for each server ({no_file_systems})"
     return ""

@@ -44,7 +44,7 @@ def remove(namespaces: Collection[str]) -> None:
     """Those that are there. Their links, addresses and rules go with them."""
     for name in namespaces:
         if (FOLDER / name).exists():
-            _run(programs.find("ip"), "netns", "delete", name)
+            programs.run("ip", "netns", "delete", name)
 
 
 def why_not(token: str) -> str:
@@ -125,30 +125,25 @@ class Namespaces:
 
 def _make(namespaces: Sequence[str], hosts: Sequence[str]) -> None:
     lan, *servers = namespaces
-    ip = programs.find("ip")
-    _run(ip, "netns", "add", lan)
-    _run(ip, "-n", lan, "link", "add", "bridge", "type", "bridge")
-    _run(ip, "-n", lan, "address", "add", f"{NETWORK}.1/24", "dev", "bridge")
+    programs.run("ip", "netns", "add", lan)
+    programs.run("ip", "-n", lan, "link", "add", "bridge", "type", "bridge")
+    programs.run("ip", "-n", lan, "address", "add", f"{NETWORK}.1/24", "dev", "bridge")
     for device in ("lo", "bridge"):
-        _run(ip, "-n", lan, "link", "set", device, "up")
+        programs.run("ip", "-n", lan, "link", "set", device, "up")
     for number, (name, host) in enumerate(zip(servers, hosts, strict=True), 1):
-        _run(ip, "netns", "add", name)
-        _run(ip, "-n", lan, "link", "add", f"server{number}", "type", "veth", "peer", "name", "eth0", "netns", name)
-        _run(ip, "-n", lan, "link", "set", f"server{number}", "master", "bridge", "up")
-        _run(ip, "-n", name, "address", "add", f"{host}/24", "dev", "eth0")
+        programs.run("ip", "netns", "add", name)
+        programs.run(
+            "ip", "-n", lan, "link", "add", f"server{number}", "type", "veth", "peer", "name", "eth0", "netns", name
+        )
+        programs.run("ip", "-n", lan, "link", "set", f"server{number}", "master", "bridge", "up")
+        programs.run("ip", "-n", name, "address", "add", f"{host}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
-            _run(ip, "-n", name, "link", "set", device, "up")
-        _run(*_inside(name), programs.find("nft"), "--file", "-", words=RULES)
+            programs.run("ip", "-n", name, "link", "set", device, "up")
+        programs.run("nsenter", f"--net={FOLDER / name}", programs.find("nft"), "--file", "-", words=RULES)
 
 
 def _inside(namespace: str) -> tuple[str, ...]:
     return programs.find("nsenter"), f"--net={FOLDER / namespace}"
-
-
-def _run(*argv: str, words: str = "") -> None:
-    done = subprocess.run(argv, input=words, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}")
 
 
 def _enter(namespace: int) -> None:
