@@ -68,11 +68,9 @@ def _host_line(scope: Scope) -> bytes:
     return b"Host: %b\r\n" % host if host else b""
 
 
-def rewritten_target(request: RequestHead, path: bytes) -> bytes:
-    """The target of a request whose path a rule changed (nginx ``rewrite … break``): a ``?`` at its end drops the query."""
-    path, mark, _ = path.partition(b"?")
-    query = b"" if mark else request.query
-    return escape_path(path) + (b"?" + query if query else b"")
+def rewritten_target(path: bytes, query: bytes) -> bytes:
+    """The target of a request whose path a rule changed (nginx ``rewrite … break``)."""
+    return escape_path(path) + (b"?" + escape_target(query) if query else b"")
 
 
 def _plain(name: bytes, *, underscores: bool) -> bool:

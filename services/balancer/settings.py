@@ -125,7 +125,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     ``when`` is one condition, ``[VARIABLE]`` or ``[VARIABLE, OPERATOR, VALUE]`` with ``=``, ``!=``, ``~``, ``~*``, ``!~``
     or ``!~*`` (nginx ``if``); ``pattern`` must match the path (nginx ``rewrite``); both may be left out. Then either
-    ``answer`` is given, or the request goes on as ``uri``, where ``$1`` is what the pattern captured.
+    ``answer`` is given, or the request goes on as ``uri``, where ``$1`` is what the pattern captured; a ``?`` in it begins
+    another query, and with nothing behind it there is none.
     """
 
     when: list[str] = []

@@ -427,8 +427,11 @@ class _Builder(Compiler):
             known |= captures(test.pattern, Variable(test.subject.render, test.subject.reach))
         if pattern is not None:
             known |= captures(pattern, URI, escaped_capture if rule.answer else None)
-        uri = self.template(f"{where}.uri", rule.uri, known) if rule.uri else None
-        return Rule(test, pattern, answering(rule.answer, known) if rule.answer else None, uri)
+        if rule.answer is not None:
+            return Rule(test, pattern, answering(rule.answer, known), None)
+        path, mark, query = rule.uri.partition("?")
+        uri = self.template(f"{where}.uri", path, known)
+        return Rule(test, pattern, None, uri, self.template(f"{where}.uri", query, known) if mark else None)
 
     def _names(self, where: str, site: Site, location: Location) -> Names:
         settings = {name: self.template(f"{where}.variables", text) for name, text in location.variables.items()}

@@ -49,14 +49,14 @@ def query_argument(query: bytes, name: bytes) -> bytes:
     return b""
 
 
-_NOT_IN_ARGUMENTS = re.compile(rb"[\x00-\x20#%&+;?\x7f-\xff]")
+_NOT_IN_REDIRECTS = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
 _NOT_IN_TARGETS = re.compile(rb"[\x00-\x20\x7f-\xff]")
 _NOT_IN_PATHS = re.compile(rb'[\x00-\x20"#%<>?\\^`{|}\x7f-\xff]')
 
 
-def escape_argument(text: bytes) -> bytes:
-    """A decoded text as it may stand in a query (nginx's escaping of captures in redirects)."""
-    return _NOT_IN_ARGUMENTS.sub(_escaped, text)
+def escape_redirect(text: bytes) -> bytes:
+    """A decoded text as it may stand in the address of a redirect (nginx's escaping of captures)."""
+    return _NOT_IN_REDIRECTS.sub(_escaped, text)
 
 
 def escape_path(path: bytes) -> bytes:

@@ -48,5 +48,6 @@ class CookieRewriting:
         before, name, value = found[1], found[2].lower(), found[3]
         if name == b"path":
             return before + next((to + value[len(old) :] for old, to in self.paths if value.startswith(old)), value)
-        domain = value.strip().removeprefix(b".").lower()
-        return before + next((to for old, to in self.domains if domain == old.removeprefix(b".").lower()), value)
+        dot = b"." if value.startswith(b".") else b""
+        domain = value[len(dot) :].lower()
+        return before + next((dot + to for old, to in self.domains if domain == old.removeprefix(b".").lower()), value)

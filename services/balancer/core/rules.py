@@ -38,12 +38,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[T]):
-    """``outcome`` says what answers; with a ``uri`` the request goes on to the upstream under another path."""
+    """``outcome`` says what answers; with a ``uri`` the request goes on to the upstream under another path.
+
+    ``query`` replaces the request's own; None keeps that.
+    """
 
     condition: Condition | None
     pattern: re.Pattern[bytes] | None
     outcome: T | None
     uri: Template | None
+    query: Template | None = None
 
     def applies(self, scope: Scope) -> bool:
         if self.condition is not None and not self.condition.holds(scope):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from services.balancer.core.paths import escape_argument, normalise, query_argument
+from services.balancer.core.paths import escape_redirect, normalise, query_argument
 from services.balancer.core.patterns import capture_names
 from services.balancer.wire.request import RequestHead
 
@@ -360,7 +360,7 @@ def captures(
 def escaped_capture(scope: Scope, value: bytes) -> bytes:
     """What a redirect by ``rewrite`` captured: escaped anew only when the path came with escapes."""
     path = scope.request.path
-    return escape_argument(value) if b"%" in path or b"+" in path else value
+    return escape_redirect(value) if b"%" in path or b"+" in path else value
 
 
 def origin(scope: Scope) -> bytes:

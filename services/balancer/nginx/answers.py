@@ -67,12 +67,19 @@ class AnswerReader:
         pattern, replacement, *flags = directive.args
         self._problems.pattern(directive, pattern)
         self._problems.template(directive, replacement)
+        if "?" in replacement and not replacement.endswith("?"):
+            self._problems.add(directive, "a query in the replacement is supported only with another ? at its end")
+            return None
         away = replacement.startswith(("http://", "https://", "$scheme"))
         if away or flags in (["redirect"], ["permanent"]):
             status = 301 if flags == ["permanent"] else 302
-            return Rule(pattern=pattern, answer=Return(status=status, location=replacement))
+            # The request's own query goes along, unless the replacement ends in a question mark.
+            place = replacement[:-1] if replacement.endswith("?") else replacement + "$is_args$args"
+            return Rule(pattern=pattern, answer=Return(status=status, location=place))
         if flags == ["break"] and proxied:
-            return Rule(pattern=pattern, uri=replacement)
+            # The last question mark only says that the request's own query stays behind.
+            alone = replacement.count("?") == 1
+            return Rule(pattern=pattern, uri=replacement if alone else replacement.removesuffix("?"))
         self._problems.add(directive, "is supported as a redirect, or with break in a location that proxies")
         return None
 

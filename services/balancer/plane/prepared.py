@@ -94,7 +94,8 @@ def decide(scope: Scope, route: Route) -> tuple[Route, bytes]:
             if rule.outcome is not None:
                 return rule.outcome, b""
             if rule.uri is not None:
-                rewritten = rewritten_target(scope.request, rule.uri.render(scope))
+                query = scope.request.query if rule.query is None else rule.query.render(scope)
+                rewritten = rewritten_target(rule.uri.render(scope), query)
                 break
     if route.access is not None and route.denied is not None and not route.access.allows(scope.client.packed_addr):
         return route.denied, b""

@@ -154,7 +154,7 @@ class RequestParser:
 def unreadable(data: bytes) -> RequestHead:
     """What stands for a request that was refused: its first line, as far as there is one, as the target; no method."""
     line = data[:MAX_REFUSED_LINE].partition(b"\n")[0].rstrip(b"\r")
-    return RequestHead(b"", line, 1, (), b"", b"/", b"", None, False, False, b"", False, False, _NO_FIELDS)
+    return RequestHead(b"", line, 1, (), b"", b"", b"", None, False, False, b"", False, False, _NO_FIELDS)
 
 
 def parse_block(raw: bytes, limits: HeadLimits) -> FieldBlock:
