@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "deploy" / "hooks" / "vip.sh"
+from tests.support.oned import ROOT
+
+SCRIPT = ROOT / "deploy" / "hooks" / "vip.sh"
 ADDRESS = "192.0.2.7/32"
 
 
@@ -54,6 +57,15 @@ def test_a_user_with_the_capability_needs_no_sudo() -> None:
         shutil.copy(SCRIPT, folder / "vip.sh")
         shown = in_namespace(folder / "state", f"{as_user} {folder}/vip.sh leader lo {ADDRESS} 3")
     assert ADDRESS in shown, shown
+
+
+@needs_namespaces
+def test_the_address_follows_the_leader_of_a_real_zone(tmp_path: Path) -> None:
+    """From a leader that hangs, which gives it up when it goes on, and from one that stops."""
+    command = ["unshare", "-n", sys.executable, "-m", "tests.deploy.vip_zone", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "the address went from" in done.stdout
 
 
 def test_wrong_use_is_explained() -> None:

@@ -138,11 +138,11 @@ class OnedZone:
         folder: Path,
         size: int = 3,
         databases: Callable[[int], dict[str, Any]] | None = None,
-        raft: dict[str, Any] | None = None,
+        raft: dict[str, Any] | Callable[[int], dict[str, Any]] | None = None,
     ) -> None:
         self._folder = folder
         self._databases = databases
-        self._raft = raft or {}
+        self._raft = raft if callable(raft) else lambda _number: raft or {}
         (folder / "credentials").write_text(SESSION + "\n")
         (folder / "credentials").chmod(0o600)
         self._members = [_member(number) for number in range(size)]
@@ -164,7 +164,7 @@ class OnedZone:
                 "servers": [*self._members],
                 "join": join,
             },
-            "raft": self._raft,
+            "raft": self._raft(number),
         }
         path = folder / f"server{number}.yaml"
         path.write_text(yaml.safe_dump(settings))

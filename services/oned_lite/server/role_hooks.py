@@ -61,9 +61,9 @@ class RoleHooks:
         done, command = self._done, self._commands[order.role]
         if order == done or (done is not None and order.role == done.role == FOLLOWER):
             return
-        self._done = order
         if command:
             await _run((*command, str(order.term)), order, within_s)
+        self._done = order  # not before: a command that is cut short by a stop has to run again
 
 
 async def _run(command: tuple[str, ...], order: Order, within_s: float) -> None:

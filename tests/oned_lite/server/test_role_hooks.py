@@ -75,6 +75,19 @@ async def test_a_server_that_stops_gives_up_what_leading_gave_it(tmp_path: Path)
     assert lines(tmp_path)[-2:] == ["follower begins 5 5", "follower ends"]
 
 
+async def test_a_stop_in_the_middle_of_the_farewell_does_not_cut_it_short(tmp_path: Path) -> None:
+    """A leader that hands over hears of its successor while it stops: the address must go all the same."""
+    async with hooks(tmp_path) as made:
+        made.role_changed(RoleChanged("leader", 5, 0))
+        await until(lambda: lines(tmp_path)[-1:] == ["leader ends"])
+        (tmp_path / "hold").touch()
+        made.role_changed(RoleChanged("follower", 6, 1))
+        await until(lambda: lines(tmp_path)[-1:] == ["follower begins 6 6"])
+    (tmp_path / "hold").unlink()
+    await made.close()
+    assert lines(tmp_path)[-2:] == ["follower begins 6 6", "follower ends"]
+
+
 async def test_a_command_that_is_not_there_stops_nobody(tmp_path: Path) -> None:
     made = RoleHooks((str(tmp_path / "none"),), ("touch", str(tmp_path / "done")))
     made.role_changed(RoleChanged("leader", 1, 0))
