@@ -49,7 +49,7 @@ as a server of a cluster, from a settings file:
       - {id: 1, name: two, endpoint: "http://10.0.0.2:2633/RPC2"}      # unless peer: HOST:PORT says otherwise
       - {id: 2, name: three, endpoint: "http://10.0.0.3:2633/RPC2"}
     # join: true                             # on a server that is added later, see below
-  raft: {election_timeout_ms: 1000, heartbeat_ms: 100}
+  raft: {election_timeout_ms: 1000, heartbeat_ms: 100}   # and log_retention_entries: 20000, log_retention_mb: 64
   scheduler: true
   events: 127.0.0.1:2101                     # optional: OpenNebula's event stream; pip install 'onelite[events]'
   log: {level: info, style: text}

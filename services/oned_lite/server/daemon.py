@@ -209,9 +209,10 @@ def _engine(
         servers=_zone_servers(settings),
         join=cluster is not None and cluster.join,
         scheduler=settings.scheduler,
-        log_retention_entries=settings.raft.log_retention_entries,
         linearizable=frozenset(settings.raft.linearizable),
         events=settings.events is not None,
+        log_retention_entries=settings.raft.log_retention_entries,
+        log_retention_bytes=settings.raft.log_retention_mb * MEGABYTE,
         admin=credentials.user,
         password=credentials.password,
     )

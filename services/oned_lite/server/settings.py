@@ -118,16 +118,17 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long a follower waits for its leader, and how often a leader shows itself.
 
-    `log_retention_entries`: how many applied entries of the log are kept (in at most 64 MiB) for servers that were away;
-    one that needs older ones gets a snapshot. `linearizable`: methods that read (one.vm.info) and must see every write
-    acknowledged before, at the price of a round to a majority; without it they are answered from the tables of the server
-    asked. `leader_hook`, `follower_hook`: command and arguments, to be run when this server begins or ceases to lead; the
+    `log_retention_entries`: how many applied entries of the log are kept (in at most `log_retention_mb`) for servers that
+    were away; one that needs older ones gets a snapshot. `linearizable`: methods that read (one.vm.info) and must see
+    every write acknowledged before, at the price of a round to a majority; without it they are answered from the tables
+    of the server asked. `leader_hook`, `follower_hook`: command and arguments, to be run when this server begins or ceases to lead; the
     term is added as last argument.
     """
 
     election_timeout_ms: Milliseconds = 1000
     heartbeat_ms: Milliseconds = 100
     log_retention_entries: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 20_000
+    log_retention_mb: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
     linearizable: tuple[str, ...] = ()
     leader_hook: tuple[str, ...] = ()
     follower_hook: tuple[str, ...] = ()
