@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from services.common.template import Template, Vector
 from services.common.xmlrpc import EncodedText, encode_text
-from services.oned_lite.state import Reader
+from services.oned_lite.state import Reader, Recent
 
 from .history import HISTORY, History, records
 from .objects import Kind, NameScope, ObjectType, PoolObject, kind_table
@@ -174,10 +174,10 @@ def _short_nic(nic: Vector) -> str:
     return f"<NIC>{addresses}" + "".join([text_element(key, values.get(key, "")) for key in _NIC_SHOWN]) + "</NIC>"
 
 
-_rendered: dict[int, tuple[Vm, History | None, EncodedText]] = {}
-RENDERED_MAX = 20_000
+RENDERED_MAX = 40_000
 """Short forms kept, each with the rows it was made of. Lists of thousands of VMs are asked for every few seconds, and
 hardly any VM changes in between."""
+_rendered: Recent[int, tuple[Vm, History | None, EncodedText]] = Recent(RENDERED_MAX)
 
 
 def render_short(reader: Reader, row: Vm) -> str:
@@ -192,9 +192,7 @@ def encoded_short(reader: Reader, row: Vm) -> EncodedText:
     if known is not None and known[0] is row and known[1] is record:
         return known[2]
     encoded = encode_text(_short_xml(row, record))
-    if known is None and len(_rendered) >= RENDERED_MAX:
-        del _rendered[next(iter(_rendered))]
-    _rendered[row.oid] = (row, record, encoded)
+    _rendered.put(row.oid, (row, record, encoded))
     return encoded
 
 

@@ -5,6 +5,7 @@ anything while applying: a change set carries finished after-images, so every se
 """
 
 from .change import Change, ChangeSet
+from .recent import Recent
 from .snapshot import Snapshot, SnapshotMaker
 from .store import Store
 from .table import Key, Reader, Table
@@ -17,6 +18,7 @@ __all__ = [
     "Layer",
     "Overlay",
     "Reader",
+    "Recent",
     "Snapshot",
     "SnapshotMaker",
     "Store",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from .change import Change, ChangeSet
-from .row_cache import RowCache
+from .recent import Recent
 from .table import Key, Table
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -33,7 +33,7 @@ class Store:
         self._indexes: dict[str, dict[str, dict[Hashable, set[Key]]]] = {
             name: {index: {} for index in table.indexes} for name, table in self.tables.items()
         }
-        self._decoded = RowCache(DECODED_ROWS_MAX)
+        self._decoded: Recent[tuple[str, Key], msgspec.Struct] = Recent(DECODED_ROWS_MAX)
         self._sorted_keys: dict[str, list[Key]] = {}
 
     # ------------------------------------------------------------------ reading
