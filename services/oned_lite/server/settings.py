@@ -121,8 +121,8 @@ class RaftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     `log_retention_entries`: how many applied entries of the log are kept (in at most `log_retention_mb`) for servers that
     were away; one that needs older ones gets a snapshot. `linearizable`: methods that read (one.vm.info) and must see
     every write acknowledged before, at the price of a round to a majority; without it they are answered from the tables
-    of the server asked. `leader_hook`, `follower_hook`: command and arguments, to be run when this server begins or ceases to lead; the
-    term is added as last argument.
+    of the server asked. `leader_hook`, `follower_hook`: command and arguments, to be run when this server begins or ceases
+    to lead; the term is added as last argument.
     """
 
     election_timeout_ms: Milliseconds = 1000
