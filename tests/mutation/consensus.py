@@ -324,6 +324,12 @@ MEMBERSHIP = [
         "            core.become_follower(core.term)\n",
     ),
     _mistake(
+        "a leader whose disk stalls and whom nobody can succeed keeps its writers waiting",
+        "handover",
+        "        if expired:\n            self.leave()\n        else:\n            self.begin(None)\n",
+        "        self.begin(None)\n",
+    ),
+    _mistake(
         "leadership is handed to a server that lacks entries",
         "handover",
         "if self._replication.match(target) == last_index == core.commit_index:",

@@ -37,13 +37,23 @@ class Handover:
         return True
 
     def tick(self) -> None:
-        """Give up in time; give up leading, too, if this server's own disk does not answer."""
+        """Give up in time. If this server's own disk does not answer, give up leading, too: to a successor that has
+        everything, or without one, because whoever waits for this leader may wait for ever."""
         core = self._core
-        if self._target is not None and core.now_ms >= self._deadline_ms:
+        expired = self._target is not None and core.now_ms >= self._deadline_ms
+        if expired:
             self._target = None
-        stalled_ms = core.durability.oldest_write_ms()
-        if stalled_ms is not None and core.now_ms - stalled_ms > core.config.persist_stall_ms:
+        if not self._disk_stalls():
+            return
+        if expired:
+            self.leave()
+        else:
             self.begin(None)
+
+    def _disk_stalls(self) -> bool:
+        core = self._core
+        oldest_ms = core.durability.oldest_write_ms()
+        return oldest_ms is not None and core.now_ms - oldest_ms > core.config.persist_stall_ms
 
     def proceed(self) -> None:
         """Tell the target to campaign, once it has everything and nothing is left undecided here."""

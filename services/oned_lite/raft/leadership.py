@@ -79,6 +79,8 @@ class Leadership:
     def tick(self) -> None:
         core = self._core
         self.handover.tick()
+        if core.leadership is not self:
+            return
         if core.now_ms >= self.heartbeat_due_ms:
             self.roster.tick()
             self._take_back_emptied()

@@ -6,6 +6,9 @@ import random
 
 import pytest
 
+from services.common.xmlrpc import encode_response
+from services.oned_lite.node import frames
+
 from .cluster import ADMIN, Cluster
 
 
@@ -26,6 +29,20 @@ def test_a_write_through_a_follower_is_seen_by_its_next_read() -> None:
     follower = (leader + 1) % 3
     assert cluster.call(follower, "one.template.allocate", "NAME = t") == [True, 0, 0]
     assert "<NAME>t</NAME>" in cluster.call(follower, "one.template.info", 0)[1]
+
+
+def test_an_answer_waits_until_the_follower_has_applied_what_it_tells_of_but_not_for_ever() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    follower = (leader + 1) % 3
+    cluster.cut = {(follower, leader)}
+    key = cluster.send(follower, "one.template.allocate", "NAME = t")
+    far_ahead = frames.Forwarded(number=1, body=encode_response([True, 0, 0]), index=10_000)
+    cluster.nodes[follower].frame(leader, frames.encode(far_ahead), cluster.moment())  # type: ignore[union-attr]
+    cluster.run(500)
+    assert key not in cluster.answers
+    cluster.run(1000)
+    assert cluster.answers[key] == [True, 0, 0]
 
 
 def test_every_server_ends_with_the_same_state() -> None:
@@ -114,18 +131,19 @@ def test_an_answer_that_rests_on_a_write_under_way_waits_for_it() -> None:
     assert "unknown" in cluster.answers[taken][1]  # type: ignore[index,operator]
 
 
-def test_a_write_that_was_lost_with_its_leadership_is_forgotten() -> None:
+def test_writes_that_were_lost_with_their_leadership_are_forgotten() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()
     cluster.isolate(leader)
-    cluster.send(leader, "one.template.allocate", "NAME = t")
+    for number in range(10):
+        cluster.send(leader, "one.template.allocate", f"NAME = t{number}")
     cluster.run(3000)
     cluster.heal()
     cluster.run(1000)
     successor = cluster.elect()
     assert cluster.nodes[successor].raft.transfer_leadership(leader, cluster.now_ms)  # type: ignore[union-attr]
     assert cluster.run(1000, until=lambda: cluster.leader() == leader)
-    assert cluster.call(leader, "one.template.allocate", "NAME = t") == [True, 0, 0]
+    assert cluster.call(leader, "one.template.allocate", "NAME = t9") == [True, 0, 0]
 
 
 def test_a_new_leader_decides_nothing_before_it_knows_all_that_was_written_before_it() -> None:

@@ -109,6 +109,18 @@ def test_a_leader_whose_disk_stalls_hands_over() -> None:
     assert only(TimeoutNow, subject.sent)
 
 
+def test_a_leader_whose_disk_stalls_and_whom_nobody_can_succeed_does_not_keep_its_writers_waiting() -> None:
+    subject = Subject(persist_stall_ms=500).lead_with(1, 2)
+    subject.hold_disk()
+    index = subject.node.propose([b"x"], subject.now_ms)
+    subject.settle()
+    for _ in range((500 + ELECTION_TIMEOUT_MS) // HEARTBEAT_MS + 2):
+        subject.wait(HEARTBEAT_MS)
+        subject.answer_heartbeat(1)
+    assert subject.node.role is Role.FOLLOWER
+    assert subject.dropped() == [index]
+
+
 # 4.1 Single-server changes
 
 
