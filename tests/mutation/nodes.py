@@ -111,8 +111,9 @@ REQUESTS = [
     Mutation(
         "a state from a snapshot is laid over the old one",
         f"{_ONED}/state/store.py",
-        "            self._rows[name].clear()\n",
-        "",
+        "        self._rows, self._indexes = other._rows, other._indexes\n",
+        "        for name, rows in other._rows.items():\n            self._rows[name].update(rows)\n"
+        "        self._indexes = other._indexes\n",
         _WHOLE,
     ),
 ]

@@ -54,19 +54,20 @@ class Replication:
 
     def is_active(self, server: int) -> bool:
         """Whether the server was heard lately, and not only assumed to be there when the leadership began."""
-        core = self._core
-        if server == core.server_id:
-            return True
-        progress = self.progress.get(server)
-        heard = progress is not None and progress.heard and not progress.emptied
-        return heard and core.now_ms - self.contact_ms(server) < core.config.election_timeout_ms
+        return server == self._core.server_id or (self._is_heard(server) and not self.emptied(server))
+
+    def _is_heard(self, server: int) -> bool:
+        core, progress = self._core, self.progress.get(server)
+        if progress is None or not progress.heard:
+            return False
+        return core.now_ms - progress.contact_ms < core.config.election_timeout_ms
 
     def needed_index(self) -> int | None:
         """The log behind it is needed by servers that are being brought up to date; None if nobody needs any."""
         needed = [
             progress.match_index if progress.snapshot is None else progress.snapshot.meta.index
             for peer, progress in self.progress.items()
-            if self.is_active(peer) and (progress.mode is Mode.REPLICATE or progress.snapshot is not None)
+            if self._is_heard(peer) and (progress.mode is Mode.REPLICATE or progress.snapshot is not None)
         ]
         return min(needed, default=None)
 
