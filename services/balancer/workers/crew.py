@@ -146,7 +146,8 @@ class Crew:
 
     async def drain(self) -> None:
         await self._dismiss(None)
-        await asyncio.gather(*self._keepers.values())
+        if self._keepers:
+            await asyncio.wait(self._keepers.values())  # and go on with them when this is cancelled
         self._let_go()
 
     async def stop(self, grace_s: float) -> None:
