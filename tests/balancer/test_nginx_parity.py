@@ -66,10 +66,10 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def nginx(directory: Path, text: str) -> AsyncIterator[Front]:
+async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Front]:
     port = free_port()
     path = directory / "nginx.conf"
-    path.write_text(TOP.format(dir=directory, http=text.replace("LISTEN", f"127.0.0.1:{port}")))
+    path.write_text(top.format(dir=directory, http=text.replace("LISTEN", f"127.0.0.1:{port}")))
     program = real_part("nginx", package="nginx-light")
     process = await asyncio.create_subprocess_exec(program, "-e", str(directory / "error.log"), "-c", str(path))
     try:

@@ -1,11 +1,12 @@
 """CPU seconds per request of the balancer, nginx and HAProxy: same machine, same run, same upstreams.
 
     python -m tests.benchmarks.balancer [--quick] [--only balancer,nginx] [--rounds 3]
+    python -m tests.benchmarks.balancer --only balancer,balancer-2,balancer-2z
 
-Each proxy runs one worker with keep-alive to two nginx upstreams, least connections, passive and (where it has them)
-active checks, X-Real-IP, and no access log. The load is closed-loop. CPU time is that of the proxy's processes (user and
-system) from /proc, so it does not depend on how fast the upstreams or the load are. Rounds alternate between the
-proxies; medians are printed, and ratios to nginx.
+Each proxy runs one worker (balancer-2 two, balancer-2z two with a zone) with keep-alive to two nginx upstreams, least
+connections, passive and (where it has them) active checks, X-Real-IP, and no access log. The load is closed-loop. CPU
+time is that of the proxy's processes (user and system) from /proc, so it does not depend on how fast the upstreams or the
+load are. Rounds alternate between the proxies; medians are printed, and ratios to nginx.
 """
 
 from __future__ import annotations
@@ -120,6 +121,12 @@ upstreams:
       - {{address: "127.0.0.1:{b}", max_fails: 3, fail_timeout_s: 10}}
     health_check: {{interval_s: 5, uri: /small}}
 """
+TWO_WORKERS = f"{BALANCER}workers: 2\n"
+BALANCERS = {
+    "balancer": BALANCER,
+    "balancer-2": TWO_WORKERS,
+    "balancer-2z": TWO_WORKERS.replace("method: least_conn", "method: least_conn\n    zone: true"),
+}
 
 
 @dataclass(frozen=True)
@@ -207,23 +214,24 @@ def measure(proxy: Proxy, case: Case, requests: int) -> Sample:
 @contextlib.contextmanager
 def proxies(directory: Path, only: set[str]) -> Iterator[list[Proxy]]:
     """Start the upstreams and every proxy that is installed."""
-    a, b, status, *ports = free_ports(9)
+    made = recipes(directory)
+    a, b, *ports = free_ports(2 + 3 * len(made))
     directory.chmod(0o755)  # the upstream nginx may run as another user
     (directory / "www").mkdir()
     (directory / "www" / "small").write_bytes(b"x" * 100)
     (directory / "www" / "large").write_bytes(b"x" * 1_000_000)
     make_certificate(directory)
     with contextlib.ExitStack() as stack:
-        values = {"dir": directory, "a": a, "b": b, "status": status}
+        values = {"dir": directory, "a": a, "b": b}
         (directory / "upstream.conf").write_text(UPSTREAM.format(**values))
         stack.enter_context(process("nginx", "-e", "/dev/null", "-c", str(directory / "upstream.conf")))
         wait_for(a)
         running = []
-        for index, (name, text, command) in enumerate(recipes(directory)):
+        for index, (name, text, command) in enumerate(made):
             if name not in only or shutil.which(command[0]) is None:
                 continue
-            port, tls_port = ports[2 * index : 2 * index + 2]
-            Path(command[-1]).write_text(text.format(port=port, tls_port=tls_port, **values))
+            port, tls_port, status = ports[3 * index : 3 * index + 3]
+            Path(command[-1]).write_text(text.format(port=port, tls_port=tls_port, status=status, **values))
             pid = stack.enter_context(process(*command))
             wait_for(port)
             running.append(Proxy(name, pid, port, tls_port))
@@ -235,7 +243,7 @@ def recipes(directory: Path) -> list[tuple[str, str, list[str]]]:
     return [
         ("nginx", NGINX, ["nginx", "-e", "/dev/null", "-c", str(directory / "nginx.conf")]),
         ("haproxy", HAPROXY, ["haproxy", "-db", "-f", str(directory / "haproxy.cfg")]),
-        ("balancer", BALANCER, [balancer, "--config", str(directory / "balancer.yaml")]),
+        *((name, text, [balancer, "--config", str(directory / f"{name}.yaml")]) for name, text in BALANCERS.items()),
     ]
 
 

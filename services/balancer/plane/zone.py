@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from services.balancer.core.shared import FACTS
 
 COLUMNS = 64
 """Processes that may count connections at one time."""
 
 _PEERS = 4096
-_FACTS = 6
 _WORD = 8
-_STRIDE = (_FACTS + COLUMNS) * _WORD
-_HEADER = _STRIDE
-_SIZE = _HEADER + _PEERS * _STRIDE  # untouched pages cost nothing
-_RECORD = struct.Struct(f"{_FACTS}q")
+_STRIDE = FACTS + COLUMNS
+_SIZE = (1 + _PEERS * _STRIDE) * _WORD  # untouched pages cost nothing
 
 
 class ZoneMemory:
@@ -29,11 +29,10 @@ class ZoneMemory:
 
     def __init__(self, fd: int, column: int) -> None:
         """Takes over the descriptor."""
-        self._fd = fd
+        self.fd = fd
+        self.own = FACTS + column
         self._memory = mmap.mmap(fd, _SIZE)
-        self._words = memoryview(self._memory).cast("q")
-        self._own = _FACTS + column
-        self._reads = [struct.Struct(f"{_FACTS + columns}q").unpack_from for columns in range(COLUMNS + 1)]
+        self.words = memoryview(self._memory).cast("q")
 
     @classmethod
     def create(cls, name: str) -> ZoneMemory:
@@ -42,55 +41,48 @@ class ZoneMemory:
         os.ftruncate(fd, _SIZE)
         return cls(fd, 0)
 
+    def place(self, peer_id: int) -> int:
+        return 1 + peer_id % _PEERS * _STRIDE
+
     @property
-    def fd(self) -> int:
-        return self._fd
+    def columns(self) -> int:
+        return self.words[0]
+
+    def reader(self, peer_ids: Iterable[int], columns: int) -> Callable[[], tuple[int, ...]]:
+        places = [self.place(peer_id) for peer_id in peer_ids]
+        width = FACTS + columns
+        if places == sorted(places):
+            ends = [1, *(place + width for place in places)]
+            gaps = [place - end for place, end in zip(places, ends, strict=False)]
+            form = "q" + "".join(f"{gap * _WORD}x{width}q" for gap in gaps)
+            return functools.partial(struct.Struct(form).unpack_from, self._memory)
+        # servers that were reordered by a reload: their records are not in their order
+        words = self.words
+        return lambda: (words[0], *(word for place in places for word in words[place : place + width].tolist()))
 
     def lock(self) -> None:
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        fcntl.lockf(self.fd, fcntl.LOCK_EX)
 
     def unlock(self) -> None:
-        fcntl.lockf(self._fd, fcntl.LOCK_UN)
-
-    def read(self, peer_id: int) -> tuple[int, ...]:
-        return self._reads[self._words[0]](self._memory, _offset(peer_id))
-
-    def write(
-        self, peer_id: int, fails: int, accessed: int, checked: int, current: int, lost: int, ramp_ms: int
-    ) -> None:
-        _RECORD.pack_into(self._memory, _offset(peer_id), fails, accessed, checked, current, lost, ramp_ms)
-
-    def fails(self, peer_id: int) -> int:
-        return self._words[_offset(peer_id) // _WORD]
-
-    def own_conns(self, peer_id: int) -> int:
-        return self._words[_offset(peer_id) // _WORD + self._own]
-
-    def count(self, peer_id: int, step: int) -> None:
-        self._words[_offset(peer_id) // _WORD + self._own] += step
+        fcntl.lockf(self.fd, fcntl.LOCK_UN)
 
     # For the process that starts the others
 
     def grant(self, column: int, peer_ids: Iterable[int]) -> None:
         """Make a column ready for a new worker: nothing counted in it, and read by everybody."""
         self.strike_out(column, peer_ids)
-        self._words[0] = max(self._words[0], column + 1)
+        self.words[0] = max(self.words[0], column + 1)
 
     def strike_out(self, column: int, peer_ids: Iterable[int]) -> None:
         """Give back what a process counted that is gone."""
         for peer_id in peer_ids:
-            self._words[_offset(peer_id) // _WORD + _FACTS + column] = 0
+            self.words[self.place(peer_id) + FACTS + column] = 0
 
     def clear(self, peer_id: int) -> None:
-        """Make the record of a peer's number that of a fresh peer."""
-        at = _offset(peer_id)
-        self._memory[at : at + _STRIDE] = bytes(_STRIDE)
+        place = self.place(peer_id)
+        self.words[place : place + _STRIDE] = memoryview(bytes(_STRIDE * _WORD)).cast("q")
 
     def close(self) -> None:
-        self._words.release()
+        self.words.release()
         self._memory.close()
-        os.close(self._fd)
-
-
-def _offset(peer_id: int) -> int:
-    return _HEADER + peer_id % _PEERS * _STRIDE
+        os.close(self.fd)
