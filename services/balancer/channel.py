@@ -105,7 +105,11 @@ class Channel:
             end = 4 + int.from_bytes(self._data[:4], "big")
             if len(self._data) < end:
                 break
-            message = self._decoder.decode(self._data[4:end])
+            try:
+                message = self._decoder.decode(self._data[4:end])
+            except msgspec.DecodeError:  # another version of the program, that we cannot talk to
+                self._lose()
+                return False
             del self._data[:end]
             self._received(message, self._fds.popleft() if isinstance(message, WithDescriptor) else -1)
         return True

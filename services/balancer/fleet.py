@@ -43,7 +43,8 @@ class Fleet(Protocol):
         """The real port of each configured address; of use when it says 0."""
 
     @property
-    def closing(self) -> bool: ...
+    def serving(self) -> bool:
+        """Whether connections are accepted."""
 
     def time(self) -> float: ...
 

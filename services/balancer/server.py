@@ -101,8 +101,8 @@ class Balancer:
         return {address: self.sockets.port(address) for address in self.plan.listeners if address in self.sockets}
 
     @property
-    def closing(self) -> bool:
-        return self.engine.closing
+    def serving(self) -> bool:
+        return not self.engine.closing
 
     def time(self) -> float:
         return self.engine.time()
@@ -116,7 +116,7 @@ class Balancer:
     def assume(self, name: str, members: Iterable[Member]) -> None:
         """Take a group as the master of several workers says."""
         pool = self.engine.pools[name]
-        pool.group.assume(members, self.time())
+        pool.group.assume(members)
         pool.close_gone()
 
     def changed(self, name: str) -> None:

@@ -30,7 +30,7 @@ class Zone:
         for column in (1, 2):
             memory.grant(column, (peer.id for peer in self.keeper.peers))
             group = SharedGroup(settings, ZoneMemory(os.dup(memory.fd), column))
-            group.assume(self.keeper.roster(), 0)
+            group.assume(self.keeper.roster())
             self.workers.append(group)
 
     def choose(self, worker: int, now: int = 100, *, failed: bool | None = None) -> str:
@@ -107,7 +107,7 @@ def test_a_request_at_a_removed_server_ends_without_harm(memory: ZoneMemory) -> 
     assert peer is not None
     zone.keeper.remove(zone.keeper.peers[0])
     added = zone.keeper.add(PeerSettings(address="c:80"))
-    group.assume(zone.keeper.roster(), 100)
+    group.assume(zone.keeper.roster())
     group.release(turn, peer, 100, failed=True)
     zone.keeper.observe()
     assert [other.fails for other in zone.keeper.peers] == [0, 0]
@@ -120,7 +120,7 @@ def test_verdicts_and_slow_starts_reach_every_worker(memory: ZoneMemory) -> None
     for verdict, now in ((Verdict.UNHEALTHY, 50), (Verdict.HEALTHY, 100)):
         zone.keeper.judge(sick, verdict, now)
         for group in zone.workers:
-            group.assume(zone.keeper.roster(), now)
+            group.assume(zone.keeper.roster())
     for group in zone.workers:
         group.ramp(105)
         assert [peer.weight for peer in group.peers] == [50, 100]

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import api, configuration, lifecycle, nginx_conf
+from . import api, balancer_settings, configuration, lifecycle, nginx_conf
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENTS: dict[str, Callable[[], str]] = {
     "api.md": api.render,
+    "balancer-settings.md": balancer_settings.render,
     "configuration.md": configuration.render,
     "lifecycle.md": lifecycle.render,
     "nginx-conf.md": nginx_conf.render,

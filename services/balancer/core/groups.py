@@ -49,6 +49,7 @@ class Member:
     settings: PeerSettings
     draining: bool
     verdict: Verdict
+    ramp_from: float | None
 
 
 class Group:
@@ -157,12 +158,21 @@ class Group:
     def roster(self) -> tuple[Member, ...]:
         """The group as it stands, for ``assume`` in another process."""
         return tuple(
-            Member(id=peer.id, settings=peer.settings, draining=peer.draining, verdict=peer.verdict)
+            Member(
+                id=peer.id,
+                settings=peer.settings,
+                draining=peer.draining,
+                verdict=peer.verdict,
+                ramp_from=peer.ramp_from,
+            )
             for peer in self.peers
         )
 
-    def assume(self, members: Iterable[Member], now: float) -> None:
-        """Become what another process says; what is known here of servers that stay is kept."""
+    def assume(self, members: Iterable[Member]) -> None:
+        """Become what another process says; what is known here of servers that stay is kept.
+
+        Processes of one machine have the same clock, so a slow start is one for all of them.
+        """
         known = {(peer.id, peer.address): peer for peer in self.peers}
         self.peers = []
         for member in members:
@@ -170,9 +180,9 @@ class Group:
             if peer.settings != member.settings:
                 peer.configure(member.settings)
             peer.draining = member.draining
-            if member.verdict is Verdict.HEALTHY and peer.verdict in (Verdict.UNHEALTHY, Verdict.CHECKING):
-                self.start_slowly(peer, now)
-            peer.verdict = member.verdict
+            if member.verdict is not peer.verdict:
+                peer.verdict = member.verdict
+                peer.ramp_from = member.ramp_from
             self._next_id = max(self._next_id, member.id + 1)
             self.peers.append(peer)
         self.refresh()

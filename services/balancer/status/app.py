@@ -56,14 +56,14 @@ class StatusApp:
         return web.Response(text=self._page, content_type="text/html", headers=headers)
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        """200 while the listeners are open; names the groups in which no peer may be asked."""
-        closing, now, figures = self._fleet.closing, int(self._fleet.time()), await self._fleet.figures()
+        """200 while connections are accepted; names the groups in which no peer may be asked."""
+        serving, now, figures = self._fleet.serving, int(self._fleet.time()), await self._fleet.figures()
         dead = [
             name
             for name, group in self._fleet.groups.items()
             if not any(peer.eligible(0, now) and not _out(figures, name, peer) for peer in group.peers)
         ]
-        return _json({"ok": not closing, "groups_without_live_peer": dead}, status=503 if closing else 200)
+        return _json({"ok": serving, "groups_without_live_peer": dead}, status=200 if serving else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = metrics_text(await self._view())

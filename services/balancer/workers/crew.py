@@ -37,7 +37,7 @@ class Crew:
     def __init__(self, plan: Plan, log: Logger, sockets: Sockets | None = None) -> None:
         self.plan = plan
         self.sockets = sockets if sockets is not None else Sockets()
-        self.closing = False
+        self._closing = False
         self.judged: Callable[[Group], None] = lambda group: None
         self._log = log
         self.time = asyncio.get_running_loop().time
@@ -95,6 +95,10 @@ class Crew:
     # Life
 
     @property
+    def serving(self) -> bool:
+        return not self._closing and any(hand.ready for hand in self._hands.values())
+
+    @property
     def ports(self) -> dict[str, int]:
         return {address: self.sockets.port(address) for address in self.plan.listeners if address in self.sockets}
 
@@ -126,18 +130,21 @@ class Crew:
             self._open_sockets()
         except (OSError, ValueError):
             self._adopt(before)
+            await self._tell_all()  # zones may be new
             raise
-        finally:
-            self.sockets.keep_only(self.plan.listeners)
-        for problem in await asyncio.gather(*(hand.adopt(self._orders()) for hand in self._hands.values())):
-            if problem:
-                self._log.error("a worker keeps its old settings", reason=problem)
+        await self._tell_all()
         for hand in self._hands.values():
             if self._surplus(hand.number):
                 hand.leave(None)
         await self._hire()
         await self._share_sockets()
         self._prober.reconcile()
+
+    async def _tell_all(self) -> None:
+        self.sockets.keep_only(self.plan.listeners)
+        for problem in await asyncio.gather(*(hand.adopt(self._orders()) for hand in self._hands.values())):
+            if problem:
+                self._log.error("a worker keeps its old settings", reason=problem)
 
     def _orders(self) -> Adopt:
         return Adopt(
@@ -160,7 +167,7 @@ class Crew:
         self._let_go()
 
     async def _dismiss(self, grace_s: float | None) -> None:
-        self.closing = True
+        self._closing = True
         self.sockets.close()
         if self._beat is not None:
             self._beat.cancel()
@@ -191,7 +198,7 @@ class Crew:
         ]
 
     def _surplus(self, number: int) -> bool:
-        return self.closing or number >= self.plan.settings.workers
+        return self._closing or number >= self.plan.settings.workers
 
     async def _hire(self) -> None:
         """Start the workers that are missing; raises OSError when one cannot serve."""
