@@ -23,7 +23,7 @@ async def hold(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 async def test_workers_share_the_clients_and_one_status_adds_them_up(upstream: Start, tmp_path: Path) -> None:
     a, b = await upstream("a"), await upstream("b")
-    async with program(tmp_path, [a, b], workers=2, group={"zone": True}) as running:
+    async with program(tmp_path, [a, b], workers=2, group={"zone": True, "method": "round_robin"}) as running:
         assert await running.bodies(60) == "ab" * 30, "with a zone, workers choose like one"
         status = await running.status()
         assert [worker["requests"] > 0 for worker in status["workers"]] == [True, True]

@@ -12,7 +12,7 @@ import pytest
 
 from services.balancer.pidfile import read_pid
 from tests.balancer.programs import COMMAND
-from tests.balancer.support import Upstream, eventually
+from tests.balancer.support import Upstream, answer, eventually, request
 from tests.balancer.test_nginx_parity import TOP, Front, free_port, nginx, upstream_block
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -43,12 +43,39 @@ def directory() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.parametrize("method", ["", "least_conn;"])
-async def test_workers_with_a_zone_choose_the_same_peers(upstream: Start, directory: Path, method: str) -> None:
+async def test_workers_with_a_zone_take_turns_like_one(upstream: Start, directory: Path) -> None:
     servers = [await upstream(name) for name in "abc"]
-    text = upstream_block(servers, ["weight=5", "", "weight=2"], f"zone app 64k; {method}") + SERVER
+    text = upstream_block(servers, ["weight=5", "", "weight=2"], "zone app 64k;") + SERVER
     async with nginx(directory, text, TWO) as theirs, balancer(directory, text) as ours:
         assert await ours.bodies(24) == await theirs.bodies(24)
+
+
+@pytest.mark.parametrize("weights", [["", "", ""], ["weight=3", "weight=2", ""]])
+async def test_connections_of_all_workers_count(upstream: Start, directory: Path, weights: list[str]) -> None:
+    """Requests that stay: which server gets the next one hangs on those that the other worker has in progress."""
+    chosen: list[str] = []
+
+    async def hold(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        chosen.append(up.name)
+        await up.release.wait()
+        writer.write(answer(b""))
+
+    servers = [await upstream(name, hold) for name in "abc"]
+    text = upstream_block(servers, weights, "zone app 64k; least_conn;") + SERVER
+    seen = []
+    async with nginx(directory, text, TWO) as theirs, balancer(directory, text) as ours:
+        for front in (theirs, ours):
+            chosen.clear()
+            clients = [await front.client() for _ in range(18)]
+            for count, client in enumerate(clients, 1):
+                client.send(request("GET", "/"))
+                await eventually(lambda count=count: len(chosen) == count, 20)
+            seen.append(chosen.copy())
+            for client in clients:
+                client.writer.transport.abort()
+    assert seen[0] == seen[1]
+    for server in servers:
+        server.release.set()
 
 
 @pytest.mark.parametrize(("zone", "reached"), [("zone app 64k;", 2), ("", 4)])
