@@ -46,16 +46,17 @@ class Ui:
     def become(self, condition: Condition) -> None:
         """Takes effect before it returns."""
         if self.condition is Condition.SILENT:
+            # A closed socket keeps its filter, and what the balancer still has for it would be sent again for minutes.
+            for sock in self._sockets():
+                drop_none(sock)
             self._hang_up()
-            for listener in self._listeners:
-                drop_none(listener)
         self.condition = condition
         if condition is Condition.REFUSES:
             self.close()
             return
         self._listen()
         if condition is Condition.SILENT:
-            for sock in (*self._listeners, *(connection.socket for connection in self.connections)):
+            for sock in self._sockets():
                 drop_all(sock)
 
     def close(self) -> None:
@@ -83,6 +84,9 @@ class Ui:
             case _:
                 await asyncio.sleep(self._service_s)
         return _response(b"200 OK", self._name)
+
+    def _sockets(self) -> list[socket.socket]:
+        return [*self._listeners, *(connection.socket for connection in self.connections)]
 
     def _listen(self) -> None:
         if self._listeners:

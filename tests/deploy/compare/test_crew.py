@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from deploy.lab.compare.faults import Condition
 from deploy.lab.readiness import http_get
 
 SOON_S = 0.4
+TCP_CLOSE = b"\x07"
+"""The state in linux/tcp_states.h of a connection that is no more."""
 
 
 @pytest.fixture
@@ -79,3 +82,14 @@ async def test_a_server_counts_its_processor_time_over_all_its_lives(server: Ser
     await server.become(Condition.WELL)
 
     assert 0 < first <= dead < server.cpu_s()
+
+
+async def test_what_was_sent_to_a_silent_server_is_not_sent_again_after_the_cure(server: Server) -> None:
+    with socket.create_connection(server.address) as client:
+        await server.become(Condition.SILENT)
+        client.send(b"GET /page HTTP/1.1\r\n\r\n")
+        await server.become(Condition.WELL)
+        # The kernel sends the request once more, and hears that nobody is there.
+        async with asyncio.timeout(20):
+            while client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) != TCP_CLOSE:  # noqa: ASYNC110 (no event tells)
+                await asyncio.sleep(0)
