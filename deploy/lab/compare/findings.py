@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from deploy.lab.compare.analysis import NEVER, Summary
+from deploy.lab.compare.analysis import NEVER, Spread, Summary
 from deploy.lab.compare.plan import Plan
 from deploy.lab.compare.texts import Words
 
@@ -23,7 +23,7 @@ CLOCK_S = 1.0
 """Passive checks count whole seconds of the clock; when in a second a fault falls is chance."""
 
 ENOUGH = 3
-"""From so many repetitions on, ranges that do not overlap tell times apart; before, chance may have made them."""
+"""From so many repetitions on, ranges that are well apart tell times apart; before, chance may have made them."""
 
 Apart = Callable[[Summary, Summary], bool]
 
@@ -42,37 +42,53 @@ def findings(groups: Mapping[str, Sequence[Summary]], plan: Plan, words: Words) 
 
 
 def harm_differs(one: Summary, other: Summary) -> bool:
-    """Whether chance is a poor explanation of how many more users were harmed: ranges apart, and by 3 sigma together."""
-    low, high = sorted((one["harmed"], other["harmed"]), key=lambda spread: spread.median)
-    if high.low <= low.high:
-        return False
+    """Whether chance is a poor explanation of how many more users were harmed.
+
+    Counts that chance makes differ by their square root, so together they must differ by 3 sigma; harm that comes in bursts
+    varies more, so the ranges of the repetitions must be well apart as well.
+    """
+    low, high = _ordered(one["harmed"], other["harmed"])
     fewer, more = one.repetitions * low.median, other.repetitions * high.median
-    return more - fewer > SIGMAS * math.sqrt(more + fewer)
+    roots = (Spread(*(math.sqrt(value) for value in (each.median, each.low, each.high))) for each in (low, high))
+    return more - fewer > SIGMAS * math.sqrt(more + fewer) and well_apart(*roots)
 
 
 def times_differ(figure: str, chance_s: float) -> Apart:
     """Whether two arrangements differ in a time. With few repetitions it must be by more than `chance_s`."""
 
     def apart(one: Summary, other: Summary) -> bool:
-        low, high = sorted((one[figure], other[figure]), key=lambda spread: spread.median)
+        low, high = _ordered(one[figure], other[figure])
         if low.high == NEVER or high.low == NEVER:
             return low.high != NEVER and high.low == NEVER
         needed = RESOLVED_S if min(one.repetitions, other.repetitions) >= ENOUGH else chance_s
-        return high.low - low.high > needed
+        return high.low - low.high > needed and well_apart(low, high)
 
     return apart
 
 
-def ends(summaries: Sequence[Summary], figure: str, apart: Apart) -> tuple[list[Summary], list[Summary]]:
-    """Those with the least and those with the most; both empty if no two are told apart.
+def well_apart(low: Spread, high: Spread) -> bool:
+    """Whether the gap between two ranges is wider than half of the wider one."""
+    return high.low - low.high > max(low.high - low.low, high.high - high.low) / 2
 
-    Beside the very least stand those that cannot be told from it but can be told from the very most, and so on.
+
+def _ordered(one: Spread, other: Spread) -> list[Spread]:
+    return sorted((one, other), key=lambda spread: spread.median)
+
+
+def ends(summaries: Sequence[Summary], figure: str, apart: Apart) -> tuple[list[Summary], list[Summary]]:
+    """Those with the least, and those with the most, in order; both empty if no two are told apart.
+
+    The least have less than somebody, and nobody has less than they; who cannot be told from either end stands at neither.
     """
     ordered = sorted(summaries, key=lambda summary: summary[figure].median)
-    if not ordered or not apart(ordered[0], ordered[-1]):
-        return [], []
-    least = [each for each in ordered if not apart(each, ordered[0]) and apart(each, ordered[-1])]
-    most = [each for each in ordered if not apart(each, ordered[-1]) and apart(each, ordered[0])]
+
+    def less(one: Summary, other: Summary) -> bool:
+        return one[figure].median < other[figure].median and apart(one, other)
+
+    beaten = [any(less(other, each) for other in ordered) for each in ordered]
+    beats = [any(less(each, other) for other in ordered) for each in ordered]
+    least = [each for each, below, above in zip(ordered, beaten, beats, strict=True) if above and not below]
+    most = [each for each, below, above in zip(ordered, beaten, beats, strict=True) if below and not above]
     return least, most
 
 
@@ -129,7 +145,8 @@ def _detection(summaries: Sequence[Summary], plan: Plan, words: Words) -> list[s
 
 
 def _recovery(summaries: Sequence[Summary], plan: Plan, words: Words) -> list[str]:
-    first, last = ends(summaries, "recover_s", times_differ("recover_s", CLOCK_S + plan.checks.interval_s))
+    taken_out = [summary for summary in summaries if summary["told_s"].median != NEVER]
+    first, last = ends(taken_out, "recover_s", times_differ("recover_s", CLOCK_S + plan.checks.interval_s))
     if not first:
         return []
     low, high = _times(first, "recover_s", words), _times(last, "recover_s", words)

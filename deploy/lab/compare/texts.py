@@ -30,12 +30,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "whisker": ("line: range over repetitions", "linha: faixa das repetições"),
     "findings": ("In plain words", "Em poucas palavras"),
     "findings_note": (
-        "Computed from this run's figures. Arrangements are told apart only where their ranges do not overlap and "
-        "the difference is more than chance makes (three standard deviations of a count; of a time, more than a "
-        "probe's interval or a second of the clock, with three repetitions or more a tenth of a second).",
-        "Calculado a partir dos números desta execução. Arranjos só são distinguidos quando as faixas não se "
-        "sobrepõem e a diferença é maior que a do acaso (três desvios-padrão de uma contagem; num tempo, mais que "
-        "o intervalo entre sondas ou um segundo do relógio, ou um décimo de segundo com três repetições ou mais).",
+        "Computed from this run's figures. Arrangements are told apart only where the ranges of their repetitions are "
+        "well apart and the difference is more than chance makes (three standard deviations of a count; of a time, "
+        "more than a probe's interval or a second of the clock, with three repetitions or more a tenth of a second).",
+        "Calculado a partir dos números desta execução. Arranjos só são distinguidos quando as faixas das repetições "
+        "estão bem separadas e a diferença é maior que a do acaso (três desvios-padrão de uma contagem; num tempo, "
+        "mais que o intervalo entre sondas ou um segundo do relógio, ou um décimo de segundo com três repetições ou "
+        "mais).",
     ),
     "once": (
         "One repetition: take every difference for a hint, and repeat before you believe it.",
@@ -158,8 +159,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # Findings
     "best": (
-        "<b>{fault}</b>: {best} harmed the fewest users ({low}), {worst} the most ({high}).",
-        "<b>{fault}</b>: menos usuários prejudicados com {best} ({low}); mais, com {worst} ({high}).",
+        "<b>{fault}</b>: fewer users were harmed with {best} ({low}) than with {worst} ({high}).",
+        "<b>{fault}</b>: menos usuários prejudicados com {best} ({low}) que com {worst} ({high}).",
     ),
     "equal": (
         "<b>{fault}</b>: no difference for users beyond chance ({range} harmed).",
@@ -179,12 +180,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "untold": ("Never said that the server is out: {who}.", "Nunca disse que o servidor saiu: {who}."),
     "sooner": (
-        "It was avoided soonest with {first} ({low}), latest with {last} ({high}).",
-        "Foi evitado mais cedo com {first} ({low}), mais tarde com {last} ({high}).",
+        "It was avoided sooner with {first} ({low}) than with {last} ({high}).",
+        "Foi evitado antes com {first} ({low}) que com {last} ({high}).",
     ),
     "told_sooner": (
-        "By their own account, {first} knew soonest ({low}), {last} latest ({high}).",
-        "Segundo eles mesmos, {first} soube mais cedo ({low}), {last} mais tarde ({high}).",
+        "By their own account, {first} knew sooner ({low}) than {last} ({high}).",
+        "Segundo eles mesmos, {first} soube antes ({low}) que {last} ({high}).",
     ),
     "unaware": (
         "It was avoided ({low}) before any check took it out ({high}): requests that hang count as load, and least "
@@ -193,8 +194,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "carga, e «menos conexões» não dá mais nada a um servidor carregado.",
     ),
     "back_sooner": (
-        "After the cure it was back soonest with {first} ({low}), latest with {last} ({high}).",
-        "Após a cura, voltou mais cedo com {first} ({low}), mais tarde com {last} ({high}).",
+        "After the cure it was back sooner with {first} ({low}) than with {last} ({high}).",
+        "Após a cura, voltou antes com {first} ({low}) que com {last} ({high}).",
     ),
     "fed": (
         "The broken server drew up to {share} of the answers ({who}): it was always the least loaded.",
