@@ -151,7 +151,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "drop_is": ("its kernel drops every packet to it", "o kernel descarta cada pacote para ele"),
     "slow_is": ("right answers after {slow} s", "respostas certas após {slow} s"),
     "errors_is": ("status 500 in no time", "status 500 num instante"),
-    "flap_is": ("refuses and serves by turns, {flap} s each", "ora recusa, ora serve, {flap} s cada"),
+    "flap_is": ("refuses and serves by turns, about {flap} s each", "ora recusa, ora serve, cerca de {flap} s cada"),
     "rolling_is": ("each server restarts in its turn", "cada servidor reinicia na sua vez"),
     "overload_is": (
         "one request at a time, {busy} s each; its check waits in the same queue",
