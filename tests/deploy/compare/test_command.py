@@ -21,7 +21,7 @@ from tests.deploy.onelite import PROGRAM, attempt, complaint, onelite
 PATH = "/usr/sbin:/sbin"
 """Has nginx and HAProxy, but no Chromium, which takes longer than all the rest."""
 
-SHORT = ("--fault-after", "0.5", "--fault-lasts", "1.5", "--then", "0.8", "--rate", "40", "--late", "2", "--again", "0")
+SHORT = ("--fault-after", "0.5", "--fault-lasts", "1.5", "--then", "0.8", "--rate", "80", "--late", "2", "--again", "0")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -104,6 +104,7 @@ def test_who_interrupts_before_anything_was_done_may_start_again(tmp_path: Path)
         assert process.stdout is not None
         assert "1 run of" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
+        process.stdout.read()
 
     assert process.returncode == 130 and list(tmp_path.iterdir()) == []
 
