@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.balancer.core.paths import escape_path, escape_target, normalise
-from services.balancer.core.variables import Part, Reader, Scope, Template, join_parts
+from services.balancer.core.variables import Part, Scope, Template, join_parts
 from services.balancer.site import Route
-from services.balancer.wire.fields import HOP_BY_HOP
+from services.balancer.wire.fields import CRLF, HOP_BY_HOP
 from services.balancer.wire.request import RequestHead
 
 _PLAIN_NAME = b"-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -15,19 +15,19 @@ _NOT_FORWARDED = HOP_BY_HOP | {b"host", b"content-length", b"expect"}
 def compose_fields(scope: Scope, route: Route, *, keep_alive: bool) -> tuple[Part, ...]:
     """Header lines for the upstream, without those that frame the body.
 
-    The result depends on the route and the client's fields alone, so it may be kept for both. Constants are merged; what is
-    left to compute per request are variables of the request line, the connection or the moment.
+    The result depends on the route, the host and the client's fields alone, so it may be kept for them. Constants are
+    merged; what is left to compute per request are variables of the request line, the connection or the moment.
     """
     request = scope.request
     parts: list[Part] = []
     for name, template in route.set_headers:
         parts += _line(scope, name, template)
     if b"host" not in route.replaced:
-        parts.append(_host_line)
+        parts.append(b"Host: %b\r\n" % request.host if request.host else b"")
     parts += _connection_lines(request, route, keep_alive=keep_alive)
     hidden = _NOT_FORWARDED | route.replaced | set(request.connection_options)
-    parts += [line + b"\r\n" for name, _, line in request.fields
-              if name not in hidden and _plain(name, underscores=route.underscores)]  # fmt: skip
+    parts += [field.line + CRLF for field in request.fields
+              if field.name not in hidden and _plain(field.name, underscores=route.underscores)]  # fmt: skip
     return join_parts(parts)
 
 
@@ -38,18 +38,19 @@ def framing_lines(request: RequestHead, length: int | None) -> bytes:
     return b"Transfer-Encoding: chunked\r\n\r\n" if request.chunked else b"\r\n"
 
 
-def request_line(request: RequestHead, route: Route, rewritten: bytes = b"") -> tuple[Part, ...]:
+def request_line(request: RequestHead, route: Route, rewritten: bytes = b"") -> Part:
     """The first line for the upstream; ``rewritten`` is the target that a rule made, if one did."""
-    begin, end = request.method + b" ", b" HTTP/1.%d\r\n" % route.minor
+    begin, end = request.method + b" ", b" HTTP/1.1\r\n" if route.minor else b" HTTP/1.0\r\n"
     if rewritten or route.target is None:
-        return (begin + (rewritten or _target(request, route)) + end,)
-    parts = [part if isinstance(part, bytes) else _in_target(part.read) for part in route.target.parts]
-    return join_parts([begin, *parts, end])
+        return begin + (rewritten or _target(request, route)) + end
+    parts = route.target.parts
 
+    def line(scope: Scope) -> bytes:
+        # What a variable says is decoded, maybe; a space or a line's end would make another request line of it.
+        target = [part if isinstance(part, bytes) else escape_target(part.read(scope)) for part in parts]
+        return b"".join([begin, *target, end])
 
-def _in_target(read: Reader) -> Reader:
-    """What a variable says is decoded, maybe; a space or a line's end would make another request line of it."""
-    return lambda scope: escape_target(read(scope))
+    return line
 
 
 def _target(request: RequestHead, route: Route) -> bytes:
@@ -61,11 +62,6 @@ def _target(request: RequestHead, route: Route) -> bytes:
     else:
         path = route.upstream_uri + escape_path(normalise(request.path)[len(route.prefix) :])
     return path + b"?" + request.query if request.query else path
-
-
-def _host_line(scope: Scope) -> bytes:
-    host = scope.request.host
-    return b"Host: %b\r\n" % host if host else b""
 
 
 def rewritten_target(path: bytes, query: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 from services.balancer.core.groups import Group, Member
 from services.balancer.core.shared import Memory
@@ -86,9 +87,9 @@ class Balancer:
                     ssl_handshake_timeout=10 if context else None,
                 )  # fmt: skip
 
-    def _factory(self, state: ListenerState) -> Callable[[], ClientConnection]:
+    def _factory(self, state: ListenerState) -> Callable[[], asyncio.Protocol]:
         engine = self.engine
-        return lambda: ClientConnection(engine, state)
+        return lambda: cast("asyncio.Protocol", ClientConnection(engine, state))  # see acceleration.py
 
     # As a fleet of one
 

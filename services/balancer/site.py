@@ -107,14 +107,14 @@ class Route:
     conn_limits: tuple[ConnLimitPlan, ...] = ()
     conn_limit_status: int = 503
     logs: tuple[LogPlan, ...] = ()
-    steady: bool = field(init=False)  # the same request on the same connection has the same head for the upstream
+    steady: bool = field(init=False)  # the same fields on the same connection are the same for the upstream
     edits_answers: bool = field(init=False)
     looks_closer: bool = field(init=False)  # an ordinary answer needs more than to be passed on
     plain: bool = field(init=False)  # the head of a request decides what becomes of it
 
     def __post_init__(self) -> None:
-        moving = [template for _, template in self.set_headers] + ([self.target] if self.target else [])
-        object.__setattr__(self, "steady", all(template.reach < Reach.REQUEST for template in moving))
+        steady = all(template.reach <= Reach.CONNECTION for _, template in self.set_headers)
+        object.__setattr__(self, "steady", steady)
         edits = self.add_headers or self.add_headers_always or self.hide_headers or self.redirects or self.cookies
         object.__setattr__(self, "edits_answers", bool(edits))
         object.__setattr__(self, "looks_closer", bool(edits or self.intercept_errors or self.ignore_abort))
@@ -265,7 +265,9 @@ class _Builder(Compiler):
         negated = bool(texts) and texts[0].startswith("!")
         ranges = [self._status_range(f"{where}.status", text.lstrip("! ")) for text in texts]
         rules = [
-            HeaderRule(h.name, h.value, self._text_pattern(f"{where}.headers", h.pattern) if h.pattern else None, h.negate)
+            HeaderRule(
+                h.name, h.value, self._text_pattern(f"{where}.headers", h.pattern) if h.pattern else None, h.negate
+            )
             for h in check.headers
         ]
         text = check.body.removeprefix("!")

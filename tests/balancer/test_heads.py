@@ -10,7 +10,7 @@ from services.balancer.wire.body import BodyReader
 from services.balancer.wire.chunked import ChunkedScanner, chunk
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import HeadLimits, RequestHead, RequestParser, find_head
-from services.balancer.wire.response import Framing, ResponseHead, parse_response
+from services.balancer.wire.response import Framing, ResponseHead, ResponseParser
 
 LIMITS = HeadLimits()
 
@@ -131,7 +131,7 @@ def test_a_body_ends_where_its_length_says() -> None:
 
 
 def response(text: bytes, **more: bool) -> ResponseHead:
-    return parse_response(text, **{"to_head_request": False, "upgrade_asked": False, **more})
+    return ResponseParser().parse(text, **more)
 
 
 @pytest.mark.parametrize(

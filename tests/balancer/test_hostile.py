@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.balancer.core.paths import BadPath, normalise
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import HeadLimits, RequestParser, find_head
-from services.balancer.wire.response import find_response_head, parse_response
+from services.balancer.wire.response import ResponseParser, find_response_head
 from tests.balancer.support import Upstream, always, answer, eventually, request, running, settings_for
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -36,7 +36,7 @@ def test_mutated_heads_are_understood_or_refused(edits: list[tuple[int, int, byt
             assert not (head.chunked and head.length is not None)
             normalise(head.path)
         if size := find_response_head(wire):
-            parse_response(wire[:size], to_head_request=False, upgrade_asked=False)
+            ResponseParser().parse(wire[:size])
     except (FramingError, BadPath):
         pass
 

@@ -46,16 +46,21 @@ class Locations(Generic[T]):
 
     def find(self, path: bytes) -> T | None:
         """The value for a normalised path."""
-        exact = self._exact.get(path)
-        if exact is not None:
-            return exact
-        longest = next(((p, value) for p, value in self._prefixes if path.startswith(p.text)), None)
-        if longest is not None and longest[0].kind == "final":
-            return longest[1]
+        if self._exact:
+            exact = self._exact.get(path)
+            if exact is not None:
+                return exact
+        found: T | None = None
+        for pattern, value in self._prefixes:
+            if path.startswith(pattern.text):
+                if pattern.kind == "final":
+                    return value
+                found = value
+                break
         for regex, value in self._regexes:
             if regex.search(path):
                 return value
-        return longest[1] if longest else None
+        return found
 
 
 class Hosts(Generic[T]):

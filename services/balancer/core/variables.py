@@ -22,8 +22,8 @@ class Reach(enum.IntEnum):
     """What a value depends on, from the request's fields to the moment; the greater includes the lesser."""
 
     FIELDS = 0
-    LINE = 1
-    CONNECTION = 2
+    CONNECTION = 1
+    LINE = 2
     REQUEST = 3
 
 
@@ -281,7 +281,6 @@ _CONNECTION: dict[str, Reader] = {
 }
 
 _LINE: dict[str, Reader] = {
-    "host": _host,  # an absolute target names one, too
     "request_method": lambda scope: scope.request.method,
     "request_uri": lambda scope: scope.request.target,
     "request": _request_line,
@@ -293,6 +292,7 @@ _LINE: dict[str, Reader] = {
 }
 
 _FIELDS: dict[str, Reader] = {
+    "host": _host,  # an absolute target can name another; such requests are composed on their own
     "server_protocol": lambda scope: b"HTTP/1.%d" % scope.request.minor,
     "content_length": lambda scope: scope.request.get(b"content-length"),
     "content_type": lambda scope: scope.request.get(b"content-type"),

@@ -7,23 +7,23 @@ import enum
 import ipaddress
 import ssl
 from collections.abc import Callable
-from typing import cast
+from typing import Final
 
 from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
 from services.balancer.plane.facts import Facts
 from services.balancer.plane.own_answers import error_page, own_answer
-from services.balancer.plane.prepared import Prepared, decide, prepare
-from services.balancer.plane.timers import NEVER, UNPLACED
+from services.balancer.plane.prepared import Manner, Prepared, decide, prepare
+from services.balancer.plane.timers import NEVER, Timed
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.errors import CONTINUE
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import find_head, unreadable
 
-MAX_PIPELINED = 1 << 16
-MAX_WAITING = 1 << 19
-LINGER_S = 5.0
+MAX_PIPELINED: Final = 1 << 16
+MAX_WAITING: Final = 1 << 19
+LINGER_S: Final = 5.0
 
 
 class _Phase(enum.Enum):
@@ -33,10 +33,11 @@ class _Phase(enum.Enum):
     CLOSING = "closing"
 
 
-IDLE, BUSY = _Phase.IDLE, _Phase.BUSY  # attributes of an enum are slow to read
+IDLE: Final = _Phase.IDLE  # attributes of an enum are slow to read
+BUSY: Final = _Phase.BUSY
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Timed):
     """Requests on one connection are served strictly one after the other; what comes early waits, bounded."""
 
     __slots__ = (
@@ -45,11 +46,9 @@ class ClientConnection(asyncio.Protocol):
         "_last_head",
         "_pending",
         "_phase",
-        "_prepared",
         "_stalled_bytes",
         "_transport",
         "_waiting_limit",
-        "deadline",
         "engine",
         "exchange",
         "info",
@@ -58,25 +57,22 @@ class ClientConnection(asyncio.Protocol):
         "rendered",
         "rendered_for",
         "served",
-        "slot",
         "stalled",
         "write",
     )
 
     def __init__(self, engine: Engine, listener: ListenerState) -> None:
+        super().__init__()
         self.engine = engine
         self.listener = listener
-        self._prepared = listener.prepared
         self.exchange: Exchange | None = None
         self.served = 0
         self.may_serve = 0
         self.stalled = False
-        self.deadline = NEVER
-        self.slot = UNPLACED
         self._stalled_bytes = 0
         self._waiting_limit = MAX_WAITING
         self._last_head = b""
-        self.rendered_for: Prepared | None = None  # the request whose upstream head is in ``rendered``
+        self.rendered_for: Manner | None = None  # whose fields, for this connection, are in ``rendered``
         self.rendered = b""
         self._pending = b""
         self._phase = IDLE
@@ -85,9 +81,9 @@ class ClientConnection(asyncio.Protocol):
 
     # Events of the transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self.write: Callable[[bytes], None] = self._transport.write
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.write: Callable[[bytes], None] = transport.write
         engine, limits = self.engine, self.engine.client_limits
         engine.totals.accepts += 1
         engine.serial += 1
@@ -106,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._phase is IDLE:
-            prepared = self._prepared.get(data)
+            prepared = self.listener.prepared.get(data)
             if prepared is not None:
                 self._phase = BUSY
                 self.deadline = NEVER
@@ -222,27 +218,29 @@ class ClientConnection(asyncio.Protocol):
         self._begin(prepared)
 
     def _prepare(self, head: bytes) -> Prepared:
-        prepared = self._prepared.get(head)
+        listener = self.listener
+        prepared = listener.prepared.get(head)
         if prepared is None:
-            request = self.listener.parser.parse(head)
-            route, rewritten = self.listener.router.find(request), b""
+            request = listener.parser.parse(head)
+            route, rewritten = listener.router.find(request), b""
             if not route.plain:
                 route, rewritten = decide(Facts.of(self, request, route), route)
             prepared = prepare(route, self.engine.pools, request, self.info, rewritten)
-            if prepared.reusable:
+            if prepared.manner.reusable:
                 if head == self._last_head:  # heads that never come again are not worth remembering
-                    self.listener.remember(head, prepared)
+                    listener.remember(head, prepared)
                 self._last_head = head
         return prepared
 
     def _begin(self, prepared: Prepared) -> None:
         self.served += 1
         self.engine.totals.requests += 1
-        if prepared.pool is None:
+        manner = prepared.manner
+        if manner.pool is None:
             self._answer_self(prepared)
             return
-        self.exchange = exchange = Exchange(self, prepared, prepared.pool)
-        if prepared.reusable:
+        self.exchange = exchange = Exchange(self, prepared, manner, manner.pool)
+        if manner.reusable:
             exchange.start()
         else:
             self._begin_body(exchange)
@@ -351,9 +349,10 @@ class ClientConnection(asyncio.Protocol):
 
     def _answer_self(self, prepared: Prepared) -> None:
         request = prepared.request
-        facts = Facts.of(self, request, prepared.route)
+        route = prepared.manner.route
+        facts = Facts.of(self, request, route)
         keep = request.keep_alive and not request.has_body and self.may_stay
-        wire = own_answer(facts, prepared.route, close=not keep)
+        wire = own_answer(facts, route, close=not keep)
         self._note(facts)
         if not wire:
             self._close()

@@ -53,7 +53,7 @@ def _edit(exchange: Exchange, head: ResponseHead, rendered: bytes, lines: list[b
                 hidden.add(name)
                 lines.append(name.title() + b": " + value)
     if route.cookies:
-        cookies = [value for name, value, _ in head.fields if name == b"set-cookie"]
+        cookies = [field.value for field in head.fields if field.name == b"set-cookie"]
         hidden.add(b"set-cookie")
         lines += [b"Set-Cookie: " + route.cookies.apply(cookie) for cookie in cookies]
     lines += added_lines(exchange, route, head.status)

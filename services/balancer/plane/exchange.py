@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.balancer.compose import framing_lines
 from services.balancer.core.peers import Peer
@@ -12,18 +12,18 @@ from services.balancer.core.variables import Try
 from services.balancer.plane.downhead import client_head
 from services.balancer.plane.facts import Facts
 from services.balancer.plane.own_answers import error_page
-from services.balancer.plane.prepared import Prepared
-from services.balancer.plane.timers import NEVER, UNPLACED
+from services.balancer.plane.prepared import Manner, Prepared
+from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
 from services.balancer.wire.request import RequestHead
-from services.balancer.wire.response import Framing, ResponseHead
+from services.balancer.wire.response import TUNNEL, ResponseHead
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
-    from services.balancer.plane.pool import Pool
+    from services.balancer.plane.pool import Pool, Waiting
 
-SURPLUS_BYTES = 1 << 16  # of a streamed body, kept while no peer is connected
+SURPLUS_BYTES: Final = 1 << 16  # of a streamed body, kept while no peer is connected
 
 
 class Exchange(Facts):
@@ -51,18 +51,18 @@ class Exchange(Facts):
     stays = True  # the client's connection, after an answer of our own
     limit_keys: tuple[tuple[str, bytes], ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
-    deadline = NEVER
-    slot = UNPLACED
+    place: Waiting | None = None  # in the queue
 
-    def __init__(self, client_connection: ClientConnection, prepared: Prepared, pool: Pool) -> None:
-        self.connection = client_connection
-        self.engine = engine = client_connection.engine
+    def __init__(self, connection: ClientConnection, prepared: Prepared, manner: Manner, pool: Pool) -> None:
+        super().__init__(pool.group.primaries)
+        self.connection = connection
+        self.engine = engine = connection.engine
         self.prepared = prepared
+        self.manner = manner
         self.request = request = prepared.request
-        self.route = prepared.route
+        self.route = manner.route
         self.pool = pool
         self.quick = prepared.quick
-        self.peers = pool.group.primaries
         self.started_at = self.attempt_at = engine.time()
         if not self.quick:
             self._look_closer(request)
@@ -111,13 +111,13 @@ class Exchange(Facts):
 
     def next_peer(self) -> None:
         """Ask the next peer, or wait in the queue, or give up."""
-        if self.slot != UNPLACED:
-            self.engine.wheel.forget(self)
+        self._leave_queue()
         if self.used:
             self.attempt_at = self.engine.time()
         peer = self.pool.group.select(self, int(self.attempt_at))
         if peer is None:
-            if not self.pool.enqueue(self):
+            self.place = self.pool.enqueue(self)
+            if self.place is None:
                 self.engine.totals.no_live += 1
                 self.engine.warn("no live upstreams", upstream=self.pool.group.name)
                 self._give_up(502)
@@ -131,10 +131,15 @@ class Exchange(Facts):
         else:
             self._send(connection)
 
-    def on_deadline(self) -> None:
-        """The wait in the queue was too long."""
-        self.pool.leave_queue(self)
+    def waited_too_long(self) -> None:
+        """The time in the queue is up."""
+        self._leave_queue()
         self._give_up(502)
+
+    def _leave_queue(self) -> None:
+        place, self.place = self.place, None
+        if place is not None:
+            self.pool.leave_queue(place)
 
     def connected(self, connection: UpstreamConnection) -> None:
         self.connecting = None
@@ -144,24 +149,30 @@ class Exchange(Facts):
     def _send(self, connection: UpstreamConnection) -> None:
         self.upstream = connection
         self.sent = True
-        prepared, client = self.prepared, self.connection
-        if client.rendered_for is prepared:
-            connection.begin(self, client.rendered, self.route.read_timeout_s)
-            return
-        head = b"".join([part if isinstance(part, bytes) else part(self) for part in prepared.head])
-        if prepared.steady:
-            client.rendered_for, client.rendered = prepared, head
+        line = self.prepared.line
+        head = (line if isinstance(line, bytes) else line(self)) + self._fields()
         if not self.request.has_body:
-            connection.begin(self, head, self.route.read_timeout_s)
+            connection.begin(self, head, self.manner.read_timeout_s)
             return
         length = self.request.length if self.streaming else self.body_size
         body = self.kept if self.request.length is not None or not self.streaming else [chunk(b"".join(self.kept))]
-        connection.begin(self, b"".join([head, framing_lines(self.request, length), *body]), self.route.read_timeout_s)
+        connection.begin(self, b"".join([head, framing_lines(self.request, length), *body]), self.manner.read_timeout_s)
         if self.streaming:
             self.streamed = bool(self.kept)
             self.kept = []
             self._body_went_on(connection)
             self.connection.read_on()
+
+    def _fields(self) -> bytes:
+        """The header lines for the upstream; most are the same for every request of a connection."""
+        manner, client = self.manner, self.connection
+        if client.rendered_for is manner:
+            return client.rendered
+        fields = b"".join([part if isinstance(part, bytes) else part(self) for part in manner.fields])
+        if manner.steady:
+            client.rendered_for = manner
+            client.rendered = fields
+        return fields
 
     def attempt_failed(self, condition: Condition, why: str) -> None:
         """The attempt at the current peer came to nothing; charge the peer and go on or give up."""
@@ -318,7 +329,7 @@ class Exchange(Facts):
         first = len(data) - size if size is not None else 0
         self.head_bytes = len(rendered)
         self.body_bytes = first
-        if head.framing is Framing.TUNNEL:
+        if head.framing is TUNNEL:
             self.tunnelling = True
         if rendered is head.plain and head.verbatim:
             self.connection.write(data)
@@ -428,14 +439,13 @@ class Exchange(Facts):
         if peer is not None:
             self._record(peer, self.status)
             self._release(peer, failed=False)
-        self.pool.leave_queue(self)
+        self._leave_queue()
 
     def _end(self, status: int) -> None:
         self.over = True
         self.status = status
         if self.limit_keys:
             self._leave_limits()
-        if self.slot != UNPLACED:
-            self.engine.wheel.forget(self)
+        self._leave_queue()
         if self.engine.access_log is not None:
             self.engine.access_log.write(self)

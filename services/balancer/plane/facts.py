@@ -64,7 +64,9 @@ class Facts(Turn):
 
     @property
     def request_bytes(self) -> int:
-        return sum(len(line) + 2 for _, _, line in self.request.fields) + len(self.request.target) + 16 + self.body_size
+        return (
+            sum(len(field.line) + 2 for field in self.request.fields) + len(self.request.target) + 16 + self.body_size
+        )
 
     @property
     def request_id(self) -> bytes:

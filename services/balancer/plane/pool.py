@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import Condition
+from services.balancer.plane.timers import Timed
 from services.balancer.plane.tls import connect_options
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.site import Route
-from services.balancer.wire.response import ResponseHead
+from services.balancer.wire.response import ResponseParser
 
 if TYPE_CHECKING:
     from services.balancer.plane.engine import Engine
     from services.balancer.plane.exchange import Exchange
 
-LOOK_S = 0.02
-MAX_HEADS = 512
-MAX_REMEMBERED_HEAD = 2048
+LOOK_S: Final = 0.02
+
+
+class Waiting(Timed):
+    """A request's place in the queue of its group."""
+
+    __slots__ = ("exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__()
+        self.exchange = exchange
+
+    def on_deadline(self) -> None:
+        self.exchange.waited_too_long()
 
 
 class Pool:
@@ -29,11 +41,11 @@ class Pool:
     def __init__(self, engine: Engine, group: Group) -> None:
         self.engine = engine
         self.group = group
-        self.heads: dict[bytes, ResponseHead] = {}
+        self.parser = ResponseParser()
         self._idle: dict[int, list[UpstreamConnection]] = {}
         self.idle = 0
         self._connecting: set[asyncio.Task[None]] = set()
-        self.waiting: deque[Exchange] = deque()
+        self.waiting: deque[Waiting] = deque()
         self._spoken = group.settings.tls
         self._adopt(group.settings)
         self._look: asyncio.TimerHandle | None = None
@@ -64,12 +76,6 @@ class Pool:
             for connection in list(self._idle.pop(peer_id)):
                 self.discard(connection)
                 connection.close()
-
-    def remember(self, raw: bytes, head: ResponseHead) -> None:
-        if len(raw) <= MAX_REMEMBERED_HEAD:
-            if len(self.heads) >= MAX_HEADS:
-                self.heads.clear()
-            self.heads[raw] = head
 
     # Idle connections
 
@@ -137,10 +143,14 @@ class Pool:
         host, _, port = peer.address.rpartition(":")
         peer.stats.connects += 1
         connection = UpstreamConnection(self, peer)
+
+        def protocol() -> asyncio.Protocol:
+            return cast("asyncio.Protocol", connection)  # it is one in all but its base class: see acceleration.py
+
         try:
             async with asyncio.timeout(exchange.route.connect_timeout_s):
                 await self.engine.loop.create_connection(
-                    lambda: connection, host.strip("[]"), int(port), **self._options(exchange.route)
+                    protocol, host.strip("[]"), int(port), **self._options(exchange.route)
                 )
         except asyncio.CancelledError:
             connection.close()
@@ -159,16 +169,17 @@ class Pool:
 
     # The queue
 
-    def enqueue(self, exchange: Exchange) -> bool:
-        """Let a request wait for a free slot; false when there is no queue, no point or no room."""
+    def enqueue(self, exchange: Exchange) -> Waiting | None:
+        """Let a request wait for a free slot; None when there is no queue, no point or no room."""
         settings = self.group.settings
         if len(self.waiting) >= settings.queue or not self.group.full():
-            return False
-        self.waiting.append(exchange)
-        self.engine.wheel.arm(exchange, settings.queue_timeout_s)
+            return None
+        place = Waiting(exchange)
+        self.waiting.append(place)
+        self.engine.wheel.arm(place, settings.queue_timeout_s)
         if self.group.shared and self._look is None:
             self._look = self.engine.loop.call_later(LOOK_S, self._look_for_room)
-        return True
+        return place
 
     def _look_for_room(self) -> None:
         """Slots of a shared group may be freed by another worker, which does not tell."""
@@ -180,13 +191,14 @@ class Pool:
         if self.waiting and self._look is None:
             self._look = self.engine.loop.call_later(LOOK_S, self._look_for_room)
 
-    def leave_queue(self, exchange: Exchange) -> None:
-        if exchange in self.waiting:
-            self.waiting.remove(exchange)
+    def leave_queue(self, place: Waiting) -> None:
+        self.engine.wheel.forget(place)
+        if place in self.waiting:
+            self.waiting.remove(place)
 
     def slot_freed(self) -> None:
         if self.waiting:
-            self.waiting.popleft().next_peer()
+            self.waiting[0].exchange.next_peer()
 
 
 def _keyed(settings: GroupSettings) -> bool:

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from services.balancer.compose import compose_fields, framing_lines, request_line, rewritten_target
 from services.balancer.core.paths import BadPath, normalise
+from services.balancer.core.routing import Locations
 from services.balancer.core.variables import Client, Names, Part, Scope, join_parts
 from services.balancer.site import ListenerPlan, Route
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.request import RequestHead
+from services.balancer.wire.request import FieldBlock, RequestHead
 
 if TYPE_CHECKING:
     from services.balancer.plane.pool import Pool
 
+MAX_HOSTS: Final = 1024
+MAX_HOST_BYTES: Final = 256
 
-MAX_KNOWN = 1024
-MAX_KNOWN_BYTES = 512
+
+class Manner:
+    """How requests with the same header fields are served at a route: whatever does not depend on the URL.
+
+    ``pool`` is None when the balancer answers itself. ``fields`` are the header lines for the upstream up to those that
+    frame a body, or to the end of the head when there is none. ``steady``: on one connection they are the same every time.
+    ``reusable``: nothing but the head has to be looked at. ``quick``: an ordinary answer is passed on unchanged.
+    """
+
+    __slots__ = ("fields", "pool", "quick", "read_timeout_s", "reusable", "route", "steady")
+
+    def __init__(self, block: FieldBlock, route: Route, pool: Pool | None, fields: tuple[Part, ...]) -> None:
+        self.route = route
+        self.pool = pool
+        self.fields = fields
+        self.read_timeout_s = route.read_timeout_s
+        self.reusable = route.plain and pool is not None and not (block.has_body or block.expects)
+        self.steady = self.reusable and route.steady
+        plain = block.minor == 1 and block.keep_alive and not block.upgrade
+        self.quick = self.reusable and plain and not route.looks_closer
 
 
 class Prepared:
-    """A request made ready. ``pool`` is None when the balancer answers itself.
+    """A request made ready. ``line`` is the request line for the upstream; ``quick`` as in Manner."""
 
-    ``head`` is the upstream's head up to the lines that frame a body, or to its end when there is none.
-    ``reusable``: the next request with the same bytes may use it. ``quick``: nothing but an ordinary answer has to be
-    passed on unchanged. ``steady``: on one connection the head is the same every time.
-    """
+    __slots__ = ("line", "manner", "quick", "request")
 
-    __slots__ = ("head", "pool", "quick", "request", "reusable", "route", "steady")
-
-    def __init__(self, request: RequestHead, route: Route, pool: Pool | None, head: tuple[Part, ...]) -> None:
+    def __init__(self, request: RequestHead, manner: Manner, line: Part) -> None:
         self.request = request
-        self.route = route
-        self.pool = pool
-        self.head = head
-        self.reusable = route.plain and pool is not None and not (request.has_body or request.expects)
-        plain = request.minor == 1 and request.keep_alive and not request.upgrade and request.method != b"HEAD"
-        self.quick = self.reusable and plain and not route.looks_closer
-        self.steady = self.reusable and route.steady
+        self.manner = manner
+        self.quick = manner.quick and request.method != b"HEAD"
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +67,36 @@ class _Early:
 
 
 class Router:
-    """Finds routes; remembers those of hosts and paths asked for lately, bounded in number and size."""
+    """Finds routes; remembers the servers of hosts asked for lately, bounded in number and size."""
+
+    __slots__ = ("_hosts", "_known")
 
     def __init__(self, plan: ListenerPlan) -> None:
         self._hosts = plan.hosts
-        self._known: dict[tuple[bytes, bytes], Route] = {}
+        self._known: dict[bytes, Locations[Route]] = {}
 
     def find(self, request: RequestHead) -> Route:
         """The route of a request; raises FramingError with the status to answer."""
-        key = (request.host, request.path)
-        route = self._known.get(key)
-        if route is None:
-            route = self._find(request)
-            if len(request.host) + len(request.path) <= MAX_KNOWN_BYTES:
-                if len(self._known) >= MAX_KNOWN:
-                    self._known.clear()
-                self._known[key] = route
-        return route
-
-    def _find(self, request: RequestHead) -> Route:
+        locations = self._known.get(request.host)
+        if locations is None:
+            locations = self._server(request.host)
         try:
             path = normalise(request.path)
         except BadPath as error:
             raise FramingError(str(error)) from None
-        host = request.host.lower()
-        name = host if host[:1] == b"[" else host.partition(b":")[0]
-        route = self._hosts.find(name).locations.find(path)
+        route = locations.find(path)
         if route is None:
             raise FramingError("no location for the path", 404)
         return route
+
+    def _server(self, host: bytes) -> Locations[Route]:
+        name = host.lower() if host[:1] == b"[" else host.lower().partition(b":")[0]
+        locations = self._hosts.find(name).locations
+        if len(host) <= MAX_HOST_BYTES:
+            if len(self._known) >= MAX_HOSTS:
+                self._known.clear()
+            self._known[host] = locations
+        return locations
 
 
 def decide(scope: Scope, route: Route) -> tuple[Route, bytes]:
@@ -106,17 +119,20 @@ def prepare(
     route: Route, pools: dict[str, Pool], request: RequestHead, client: Client, rewritten: bytes = b""
 ) -> Prepared:
     """Make a request ready for its route; ``rewritten`` is its target if a rule made another one."""
-    pool = pools.get(route.group)
+    usual = request.target[:1] == b"/"  # an absolute target may name another host than the fields do
+    manner: Manner | None = request.block.memo.get(route) if usual else None
+    if manner is None:
+        manner = _manner(route, pools.get(route.group), request, client)
+        if usual:
+            request.block.memo[route] = manner
+    return Prepared(request, manner, request_line(request, route, rewritten) if manner.pool is not None else b"")
+
+
+def _manner(route: Route, pool: Pool | None, request: RequestHead, client: Client) -> Manner:
     if pool is None:
-        return Prepared(request, route, None, ())
-    fields = request.block.memo.get(route)
-    if fields is None:
-        fields = _fields(pool, request, route, client)
-        request.block.memo[route] = fields
-    return Prepared(request, route, pool, join_parts([*request_line(request, route, rewritten), *fields]))
-
-
-def _fields(pool: Pool, request: RequestHead, route: Route, client: Client) -> tuple[Part, ...]:
+        return Manner(request.block, route, None, ())
     scope = _Early(request, client, route.names)
     fields = compose_fields(scope, route, keep_alive=pool.group.settings.keepalive.connections > 0)
-    return fields if request.has_body else join_parts([*fields, framing_lines(request, request.length)])
+    if not request.has_body:
+        fields = join_parts([*fields, framing_lines(request, request.length)])
+    return Manner(request.block, route, pool, fields)

@@ -14,7 +14,7 @@ from services.balancer.core.peers import Peer, Verdict
 from services.balancer.plane.tls import connect_options
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.response import Framing, find_response_head, parse_response
+from services.balancer.wire.response import Framing, ResponseParser, find_response_head
 
 MAX_ANSWER = 1 << 18  # body patterns look at this many bytes, as in nginx Plus
 
@@ -148,7 +148,7 @@ def _complete(data: bytes) -> bool:
         size = find_response_head(data)
         if not size:
             return False
-        head = parse_response(data[:size], to_head_request=False, upgrade_asked=False)
+        head = ResponseParser().parse(data[:size])
         if head.framing is Framing.CHUNKED:
             scanner = ChunkedScanner()
             scanner.feed(data[size:])
@@ -162,11 +162,11 @@ def _judge(data: bytes, check: CheckSettings) -> str:
     size = find_response_head(data)
     if not size:
         return "no answer"
-    head = parse_response(data[:size], to_head_request=False, upgrade_asked=False)
+    head = ResponseParser().parse(data[:size])
     body = data[size:]
     if head.framing is Framing.CHUNKED:
         payload: list[bytes] = []
         ChunkedScanner().feed(body, payload)
         body = b"".join(payload)
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value, _ in head.fields}
+    headers = {field.name.decode("latin-1"): field.value.decode("latin-1") for field in head.fields}
     return check.match.complaint(head.status, headers, body)

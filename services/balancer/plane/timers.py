@@ -7,24 +7,28 @@ number; the wheel visits each connection when its old deadline comes up and puts
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final
 
-NEVER = float("inf")
-TICKS_PER_S = 10
-UNPLACED = 1 << 62
+NEVER: Final = float("inf")
+TICKS_PER_S: Final = 10
+UNPLACED: Final = 1 << 62
 
 
-class Timed(Protocol):
-    """Something with a deadline. ``slot`` belongs to the wheel; begin with UNPLACED.
+class Timed:
+    """Something with a deadline. ``slot`` belongs to the wheel.
 
     Where every nanosecond counts, a deadline may be moved by plain assignment as long as ``slot`` is not UNPLACED and the
     new deadline is not earlier than the one last armed.
     """
 
-    deadline: float
-    slot: int
+    __slots__ = ("deadline", "slot")
 
-    def on_deadline(self) -> None: ...
+    def __init__(self) -> None:
+        self.deadline = NEVER
+        self.slot = UNPLACED
+
+    def on_deadline(self) -> None:
+        raise NotImplementedError
 
 
 class Wheel:

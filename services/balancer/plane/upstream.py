@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import Condition
-from services.balancer.plane.timers import NEVER, UNPLACED
+from services.balancer.plane.timers import NEVER, Timed
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.response import Framing, ResponseHead, find_response_head, parse_response
+from services.balancer.wire.response import CHUNKED, CLOSE, LENGTH, NONE, Framing, ResponseHead, find_response_head
 
 if TYPE_CHECKING:
     from services.balancer.plane.exchange import Exchange
     from services.balancer.plane.pool import Pool
 
-
-MAX_INTERIMS = 32
-_UNCONNECTED = asyncio.Transport()  # its methods do nothing worth calling; replaced by connection_made
-
-
-LENGTH, CHUNKED, NONE, CLOSE = Framing.LENGTH, Framing.CHUNKED, Framing.NONE, Framing.CLOSE
+MAX_INTERIMS: Final = 32
+_UNCONNECTED: Final = asyncio.Transport()  # its methods do nothing worth calling; replaced by connection_made
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(Timed):
     """Carries one exchange at a time. Without one it is idle in its pool, and any byte then means it must go."""
 
     __slots__ = (
         "_framing",
-        "_heads",
         "_interims",
         "_left",
+        "_parser",
         "_partial",
         "_read_timeout_s",
         "_scanner",
         "_stats",
         "_transport",
         "_wheel",
-        "deadline",
         "exchange",
         "home",
         "idle_since",
@@ -46,10 +41,10 @@ class UpstreamConnection(asyncio.Protocol):
         "pool",
         "requests",
         "retires_at",
-        "slot",
     )
 
     def __init__(self, pool: Pool, peer: Peer) -> None:
+        super().__init__()
         self.pool = pool
         self.peer = peer
         self.exchange: Exchange | None = None
@@ -57,12 +52,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.home: list[UpstreamConnection] = pool.idle_of(peer)
         self.idle_since = 0.0
         self.retires_at = pool.engine.wheel.now + pool.group.settings.keepalive.life_s
-        self._heads = pool.heads
+        self._parser = pool.parser
         self._stats = peer.stats
         self._wheel = pool.engine.wheel
-        self.deadline = NEVER
-        self.slot = UNPLACED
-        self._transport = _UNCONNECTED
+        self._transport: asyncio.Transport = _UNCONNECTED
         self._partial = b""
         self._framing: Framing | None = None  # None: the head is not complete yet
         self._left = 0
@@ -72,8 +65,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     # Events of the transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         exchange = self.exchange
@@ -82,14 +75,6 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         self._stats.received += len(data)
-        if exchange.quick and self._framing is None:
-            # The whole of an ordinary answer with a head that was seen before: nothing to parse, nothing to edit.
-            size = data.find(b"\r\n\r\n") + 4
-            head = self._heads.get(data[:size])
-            if head is not None and head.ordinary and head.length == len(data) - size and not self._partial:
-                self.exchange = None
-                exchange.finish_at_once(self, head, data, size)
-                return
         self.deadline = self._wheel.now + self._read_timeout_s
         if self._framing is None:
             self._on_head(exchange, data)
@@ -183,29 +168,31 @@ class UpstreamConnection(asyncio.Protocol):
         if self._partial:
             data = self._partial + data
             self._partial = b""
-        size = data.find(b"\r\n\r\n") + 4
-        head = self.pool.heads.get(data[:size]) if size > 3 and exchange.plain_method else None
-        if head is None:
-            try:
-                size = find_response_head(data)
-                if not size:
-                    self._partial = data
-                    return
-                head = self._parse(exchange, data[:size])
-            except FramingError as error:
-                exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
+        try:
+            size = find_response_head(data)
+            if not size:
+                self._partial = data
                 return
+            head = self._read_head(exchange, data[:size])
+        except FramingError as error:
+            exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
+            return
+        if exchange.quick and head.ordinary and head.length == len(data) - size:
+            # The whole of an ordinary answer: nothing to edit, nothing to wait for.
+            self.exchange = None
+            exchange.finish_at_once(self, head, data, size)
+            return
         if head.status < 200 and head.status != 101:
             self._interim(exchange, head, data[size:])
             return
         self._begin_body(exchange, head, data, size)
 
-    def _parse(self, exchange: Exchange, raw: bytes) -> ResponseHead:
-        request = exchange.request
-        head = parse_response(raw, to_head_request=request.method == b"HEAD", upgrade_asked=exchange.upgrading)
+    def _read_head(self, exchange: Exchange, raw: bytes) -> ResponseHead:
         if exchange.plain_method:
-            self.pool.remember(raw, head)
-        return head
+            known = self._parser.known.get(raw)
+            return known if known is not None else self._parser.parse(raw)
+        to_head_request = exchange.request.method == b"HEAD"
+        return self._parser.parse(raw, to_head_request=to_head_request, upgrade_asked=exchange.upgrading)
 
     def _interim(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         self._interims += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 
-from services.balancer.wire.fields import CONTROLS, FramingError, parse_fields
+from services.balancer.wire.fields import FramingError, parse_field
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 MAX_LINE = 4096
@@ -74,9 +74,9 @@ class ChunkedScanner:
             self._take_size(line)
         elif line:
             self._trailers += len(line)
-            if self._trailers > MAX_TRAILERS or len(line.translate(None, CONTROLS + b"\r")) != len(line):
-                raise FramingError("malformed trailers")
-            parse_fields([line])
+            if self._trailers > MAX_TRAILERS:
+                raise FramingError("trailers too large")
+            parse_field(line)
         else:
             self.done = True
 

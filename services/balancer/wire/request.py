@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import msgspec
+from typing import Any, Final
 
 from services.balancer.wire.fields import (
     CRLF,
     TOKEN,
     Field,
+    FieldParser,
     FramingError,
+    connection_options,
     content_length,
     list_items,
-    parse_fields,
-    split_head,
 )
 
-_TARGET_BAD = bytes(range(33)) + b"\x7f"
-_HOST_BAD = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
-MAX_BLOCKS = 1024
-MAX_REFUSED_LINE = 8192  # bytes of it that a log may show
-MAX_REMEMBERED_BLOCK = 4096
-_UNIQUE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_TARGET_BAD: Final = bytes(range(33)) + b"\x7f"
+_HOST_BAD: Final = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
+_UNIQUE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
+_USUAL_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"))
+MAX_BLOCKS: Final = 1024
+MAX_REFUSED_LINE: Final = 8192  # bytes of it that a log may show
+MAX_REMEMBERED_BLOCK: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,49 +34,85 @@ class HeadLimits:
     fields: int = 100
 
 
-class FieldBlock(msgspec.Struct, frozen=True, eq=False):
-    """Everything of a head but method and target: the version and the fields, checked.
+class FieldBlock:
+    """Everything of a head but method and target: the version and the fields, checked; never changed afterwards.
 
     Clients send the same block with every request, so it is parsed once. ``memo`` is room for what others derive from it.
     """
 
-    minor: int
-    fields: tuple[Field, ...]
-    host: bytes | None
-    length: int | None
-    chunked: bool
-    keep_alive: bool
-    upgrade: bytes
-    expects: bool
-    memo: dict[Any, Any]
+    __slots__ = ("chunked", "expects", "fields", "has_body", "host", "keep_alive", "length", "memo", "minor", "upgrade")
+
+    def __init__(self, minor: int, fields: list[Field]) -> None:
+        special = [field for field in fields if field.special]
+        unique = _unique_fields(special)
+        options = connection_options(special)
+        self.minor = minor
+        self.fields = fields
+        self.host = unique.get(b"host")
+        self.length, self.chunked = _framing(unique, minor)
+        self.has_body = self.chunked or bool(self.length)
+        self.keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+        self.upgrade = b""
+        if b"upgrade" in options and minor == 1:
+            self.upgrade = b", ".join([field.value for field in special if field.name == b"upgrade"])
+        self.expects = unique.get(b"expect", b"").lower() == b"100-continue" and minor == 1
+        self.memo: dict[Any, Any] = {}
+        if self.host and len(self.host.translate(None, _HOST_BAD)) != len(self.host):
+            raise FramingError("malformed Host")
 
 
-_NO_FIELDS = FieldBlock(
-    minor=1, fields=(), host=None, length=None, chunked=False, keep_alive=False, upgrade=b"", expects=False, memo={}
-)
+class RequestHead:
+    """A request head that passed every check, never changed afterwards.
 
+    ``path`` is the target without scheme, authority and query; ``host`` is the authority of an absolute target, else the
+    Host field.
+    """
 
-class RequestHead(msgspec.Struct, frozen=True, eq=False):
-    """A request head that passed every check. ``path`` is the target without scheme, authority and query."""
+    __slots__ = ("block", "host", "method", "path", "query", "target")
 
-    method: bytes
-    target: bytes
-    minor: int
-    fields: tuple[Field, ...]
-    host: bytes
-    path: bytes
-    query: bytes
-    length: int | None
-    chunked: bool
-    keep_alive: bool
-    upgrade: bytes
-    expects: bool
-    has_body: bool
-    block: FieldBlock
+    def __init__(self, method: bytes, target: bytes, host: bytes, path: bytes, query: bytes, block: FieldBlock) -> None:
+        self.method = method
+        self.target = target
+        self.host = host
+        self.path = path
+        self.query = query
+        self.block = block
+
+    @property
+    def minor(self) -> int:
+        return self.block.minor
+
+    @property
+    def fields(self) -> list[Field]:
+        return self.block.fields
+
+    @property
+    def length(self) -> int | None:
+        return self.block.length
+
+    @property
+    def chunked(self) -> bool:
+        return self.block.chunked
+
+    @property
+    def has_body(self) -> bool:
+        return self.block.has_body
+
+    @property
+    def keep_alive(self) -> bool:
+        return self.block.keep_alive
+
+    @property
+    def upgrade(self) -> bytes:
+        return self.block.upgrade
+
+    @property
+    def expects(self) -> bool:
+        return self.block.expects
 
     def get(self, name: bytes) -> bytes:
         """Value of a field by lower-case name; several are joined by a comma; empty when absent."""
-        return b", ".join([value for lower, value, _ in self.fields if lower == name])
+        return b", ".join([field.value for field in self.block.fields if field.name == name])
 
     @property
     def connection_options(self) -> list[bytes]:
@@ -114,8 +149,11 @@ def _check_limits(head: bytes, limits: HeadLimits) -> None:
 class RequestParser:
     """Parses complete heads; remembers the field blocks seen lately, bounded in number and size."""
 
+    __slots__ = ("_blocks", "_fields", "_limits")
+
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
+        self._fields = FieldParser()
         self._blocks: dict[bytes, FieldBlock] = {}
 
     def parse(self, head: bytes) -> RequestHead:
@@ -126,24 +164,21 @@ class RequestParser:
         block = self._blocks.get(raw)
         if block is None:
             block = self._parse_block(raw)
-        if target[:1] == b"/" and method != b"CONNECT":
-            if block.host is None and block.minor:
-                raise FramingError("no Host")
-            host = block.host or b""
-            path, _, query = target.partition(b"?")
-            if b"#" in path:
-                path = path.partition(b"#")[0]
-        else:
+        if target[:1] != b"/" or method == b"CONNECT":
             authority, path, query = _split_target(method, target)
-            host = _host(block, authority)
-        length, chunked = block.length, block.chunked
-        return RequestHead(
-            method, target, block.minor, block.fields, host, path, query, length, chunked, block.keep_alive,
-            block.upgrade, block.expects, chunked or (length is not None and length > 0), block,
-        )  # fmt: skip
+            return RequestHead(method, target, _host(block, authority), path, query, block)
+        if block.host is None and block.minor:
+            raise FramingError("no Host")
+        path, _, query = target.partition(b"?")
+        if b"#" in path:
+            path = path.partition(b"#")[0]
+        return RequestHead(method, target, block.host or b"", path, query, block)
 
     def _parse_block(self, raw: bytes) -> FieldBlock:
-        block = parse_block(raw, self._limits)
+        lines = raw[:-4].split(CRLF)
+        if len(lines) - 1 > self._limits.fields:
+            raise FramingError("too many header lines", 431)
+        block = FieldBlock(_minor(lines[0]), self._fields.parse(lines))
         if len(raw) <= MAX_REMEMBERED_BLOCK:
             if len(self._blocks) >= MAX_BLOCKS:
                 self._blocks.clear()
@@ -154,41 +189,16 @@ class RequestParser:
 def unreadable(data: bytes) -> RequestHead:
     """What stands for a request that was refused: its first line, as far as there is one, as the target; no method."""
     line = data[:MAX_REFUSED_LINE].partition(b"\n")[0].rstrip(b"\r")
-    return RequestHead(b"", line, 1, (), b"", b"", b"", None, False, False, b"", False, False, _NO_FIELDS)
-
-
-def parse_block(raw: bytes, limits: HeadLimits) -> FieldBlock:
-    """Parse a head from its version on; raises FramingError."""
-    lines = split_head(raw)
-    if len(lines) - 1 > limits.fields:
-        raise FramingError("too many header lines", 431)
-    minor = _minor(lines[0])
-    fields = parse_fields(lines[1:])
-    unique = _unique_fields(fields)
-    host = unique.get(b"host")
-    if host and len(host.translate(None, _HOST_BAD)) != len(host):
-        raise FramingError("malformed Host")
-    length, chunked = _framing(unique, minor)
-    options = [item for name, value, _ in fields if name == b"connection" for item in list_items(value)]
-    upgrade = b", ".join([value for name, value, _ in fields if name == b"upgrade"])
-    return FieldBlock(
-        minor=minor,
-        fields=fields,
-        host=host,
-        length=length,
-        chunked=chunked,
-        keep_alive=b"close" not in options and (minor == 1 or b"keep-alive" in options),
-        upgrade=upgrade if b"upgrade" in options and minor == 1 else b"",
-        expects=unique.get(b"expect", b"").lower() == b"100-continue" and minor == 1,
-        memo={},
-    )
+    return RequestHead(b"", line, b"", b"", b"", FieldBlock(1, []))
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes]:
     parts = line.split(b" ")
-    if len(parts) != 3 or not parts[0] or parts[0].translate(None, TOKEN):
+    if len(parts) != 3:
         raise FramingError("malformed request line")
     method, target, version = parts
+    if method not in _USUAL_METHODS and (not method or method.translate(None, TOKEN)):
+        raise FramingError("malformed request line")
     if not target or len(target.translate(None, _TARGET_BAD)) != len(target):
         raise FramingError("malformed request target")
     if len(version) != 8:
@@ -206,13 +216,13 @@ def _minor(version: bytes) -> int:
     raise FramingError("malformed HTTP version")
 
 
-def _unique_fields(fields: tuple[Field, ...]) -> dict[bytes, bytes]:
+def _unique_fields(fields: list[Field]) -> dict[bytes, bytes]:
     unique: dict[bytes, bytes] = {}
-    for name, value, _ in fields:
-        if name in _UNIQUE:
-            if name in unique:
-                raise FramingError(f"repeated {name.decode()}")
-            unique[name] = value
+    for field in fields:
+        if field.name in _UNIQUE:
+            if field.name in unique:
+                raise FramingError(f"repeated {field.name.decode()}")
+            unique[field.name] = field.value
     return unique
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import enum
-
-import msgspec
+from typing import Final
 
 from services.balancer.wire.fields import (
+    ACCELERATION,
+    BREAKS_A_LINE,
     CRLF,
     DIGITS,
     HOP_BY_HOP,
     Field,
+    FieldParser,
     FramingError,
+    connection_options,
     content_length,
-    list_items,
-    parse_fields,
-    split_head,
 )
 
-MAX_HEAD = 32768
-MAX_FIELDS = 200
+MAX_HEAD: Final = 32768
+MAX_FIELDS: Final = 200
+MAX_HEADS: Final = 512
+MAX_REMEMBERED_HEAD: Final = 2048
+_HIDDEN: Final = HOP_BY_HOP - {b"trailer"}
 
 
 class Framing(enum.Enum):
@@ -32,24 +35,40 @@ class Framing(enum.Enum):
     TUNNEL = "tunnel"
 
 
-class ResponseHead(msgspec.Struct, frozen=True, eq=False):
-    """An answer's head. ``plain`` is the head as it may go to an HTTP/1.1 client that stays connected.
+LENGTH: Final = Framing.LENGTH  # attributes of an enum are slow to read
+CHUNKED: Final = Framing.CHUNKED
+NONE: Final = Framing.NONE
+CLOSE: Final = Framing.CLOSE
+TUNNEL: Final = Framing.TUNNEL
 
-    ``ordinary``: it has a known length, its connection stays, and no retry rule can apply to it.
+
+class ResponseHead:
+    """An answer's head, never changed afterwards. ``plain`` is the head as it may go to an HTTP/1.1 client that stays.
+
+    ``verbatim``: ``plain`` is the received head, byte for byte. ``ordinary``: it has a known length, its connection stays,
+    and no retry rule can apply to it.
     """
 
-    status: int
-    reason: bytes
-    fields: tuple[Field, ...]
-    framing: Framing
-    length: int
-    keep_alive: bool
-    plain: bytes
-    verbatim: bool  # ``plain`` is the received head, byte for byte
-    ordinary: bool
+    __slots__ = ("fields", "framing", "keep_alive", "length", "ordinary", "plain", "status", "verbatim")
+
+    def __init__(
+        self, status: int, fields: list[Field], framing: Framing, length: int, *, keep_alive: bool, plain: bytes,
+        verbatim: bool,
+    ) -> None:  # fmt: skip
+        self.status = status
+        self.fields = fields
+        self.framing = framing
+        self.length = length
+        self.keep_alive = keep_alive
+        self.plain = plain
+        self.verbatim = verbatim
+        self.ordinary = keep_alive and (framing is LENGTH or framing is NONE) and 200 <= status < 400
 
     def get(self, name: bytes) -> bytes:
-        return next((value for lower, value, _ in self.fields if lower == name), b"")
+        for field in self.fields:
+            if field.name == name:
+                return field.value
+        return b""
 
 
 def find_response_head(data: bytes) -> int:
@@ -64,39 +83,81 @@ def find_response_head(data: bytes) -> int:
     return 0
 
 
-def parse_response(head: bytes, *, to_head_request: bool, upgrade_asked: bool) -> ResponseHead:
-    """Parse a complete head; raises FramingError."""
-    lines = split_head(head)
-    if len(lines) - 1 > MAX_FIELDS:
-        raise FramingError("too many header lines")
-    minor, status, reason = _status_line(lines[0])
-    fields = parse_fields(lines[1:])
-    framing, length = _framing(fields, status, to_head_request=to_head_request, upgrade_asked=upgrade_asked)
-    options = [item for name, value, _ in fields if name == b"connection" for item in list_items(value)]
-    keep_alive = framing is not Framing.CLOSE and b"close" not in options and (minor == 1 or b"keep-alive" in options)
-    hidden = (HOP_BY_HOP - {b"trailer"}) | set(options)
-    if framing is Framing.CHUNKED:
-        hidden = hidden - {b"transfer-encoding"}
-    kept = [line for name, _, line in fields if name not in hidden and not name.startswith(b"x-accel-")]
-    verbatim = minor == 1 and len(kept) == len(fields)
-    plain = head if verbatim else CRLF.join([b"HTTP/1.1 %d %b" % (status, reason), *kept, b"", b""])
-    ordinary = keep_alive and framing in (Framing.LENGTH, Framing.NONE) and 200 <= status < 400
-    return ResponseHead(status, reason, fields, framing, length, keep_alive, plain, verbatim, ordinary)
+class ResponseParser:
+    """Parses complete heads; remembers those seen lately, bounded in number and size."""
+
+    __slots__ = ("_fields", "_status_lines", "known")
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, ResponseHead] = {}  # heads of answers to plain requests; see ``parse``
+        self._fields = FieldParser()
+        self._status_lines: dict[bytes, tuple[int, int, bytes]] = {}
+
+    def parse(self, head: bytes, *, to_head_request: bool = False, upgrade_asked: bool = False) -> ResponseHead:
+        """Parse a complete head (with its empty line); raises FramingError."""
+        lines = head[:-4].split(CRLF)
+        if len(lines) - 1 > MAX_FIELDS:
+            raise FramingError("too many header lines")
+        minor, status, first = self._status_line(lines[0])
+        fields = self._fields.parse(lines)
+        special = [field for field in fields if field.special]
+        framing, length = _framing(special, status, to_head_request=to_head_request, upgrade_asked=upgrade_asked)
+        options = connection_options(special)
+        keep_alive = framing is not CLOSE and b"close" not in options and (minor == 1 or b"keep-alive" in options)
+        kept = _kept(fields, options, framing)
+        verbatim = minor == 1 and len(kept) == len(fields)
+        plain = head if verbatim else CRLF.join([first, *kept, b"", b""])
+        parsed = ResponseHead(status, fields, framing, length, keep_alive=keep_alive, plain=plain, verbatim=verbatim)
+        if not (to_head_request or upgrade_asked):
+            self._remember(head, parsed)
+        return parsed
+
+    def _remember(self, head: bytes, parsed: ResponseHead) -> None:
+        if len(head) <= MAX_REMEMBERED_HEAD:
+            if len(self.known) >= MAX_HEADS:
+                self.known.clear()
+            self.known[head] = parsed
+
+    def _status_line(self, line: bytes) -> tuple[int, int, bytes]:
+        parsed = self._status_lines.get(line)
+        if parsed is None:
+            parsed = _parse_status_line(line)
+            if len(self._status_lines) >= MAX_HEADS:
+                self._status_lines.clear()
+            self._status_lines[line] = parsed
+        return parsed
 
 
-def _status_line(line: bytes) -> tuple[int, int, bytes]:
+def _kept(fields: list[Field], options: list[bytes], framing: Framing) -> list[bytes]:
+    """Lines that go on to the client: all but those that belong to the connection to the upstream."""
+    kept: list[bytes] = []
+    for field in fields:
+        name = field.name
+        hidden = name in options or (field.special and (name in _HIDDEN or name.startswith(ACCELERATION)))
+        if not hidden or (framing is CHUNKED and name == b"transfer-encoding"):
+            kept.append(field.line)
+    return kept
+
+
+def _parse_status_line(line: bytes) -> tuple[int, int, bytes]:
+    """Minor version, status, and the line as it goes to the client."""
     version, _, rest = line.partition(b" ")
     code, _, reason = rest.partition(b" ")
     if version not in (b"HTTP/1.1", b"HTTP/1.0") or len(code) != 3 or code.translate(None, DIGITS) or code < b"100":
         raise FramingError("malformed status line")
-    return int(version[-1:]), int(code), reason
+    if len(reason.translate(None, BREAKS_A_LINE)) != len(reason):
+        raise FramingError("control byte in the status line")
+    return int(version[-1:]), int(code), b"HTTP/1.1 %b %b" % (code, reason)
 
 
-def _framing(
-    fields: tuple[Field, ...], status: int, *, to_head_request: bool, upgrade_asked: bool
-) -> tuple[Framing, int]:
-    codings = [value.lower() for name, value, _ in fields if name == b"transfer-encoding"]
-    lengths = [value for name, value, _ in fields if name == b"content-length"]
+def _framing(special: list[Field], status: int, *, to_head_request: bool, upgrade_asked: bool) -> tuple[Framing, int]:
+    codings: list[bytes] = []
+    lengths: list[bytes] = []
+    for field in special:
+        if field.name == b"content-length":
+            lengths.append(field.value)
+        elif field.name == b"transfer-encoding":
+            codings.append(field.value.lower())
     if len(codings) > 1 or len(lengths) > 1 or (codings and lengths):
         raise FramingError("contradicting body lengths")
     if codings and codings[0] != b"chunked":
@@ -105,14 +166,14 @@ def _framing(
     if status == 101:
         if not upgrade_asked:
             raise FramingError("upgrade that was not asked for")
-        return Framing.TUNNEL, 0
+        return TUNNEL, 0
     if to_head_request or status < 200 or status in (204, 304):
-        return Framing.NONE, 0
+        return NONE, 0
     if codings:
-        return Framing.CHUNKED, 0
+        return CHUNKED, 0
     if lengths:
-        return Framing.LENGTH, length
-    return Framing.CLOSE, 0
+        return LENGTH, length
+    return CLOSE, 0
 
 
 def with_lines(head: bytes, *lines: bytes) -> bytes:
