@@ -60,6 +60,20 @@ install_packages() {
     trap - EXIT
 }
 
+# Prints the packages that are missing for compiling the balancer's hot path; the headers are those of the environment's Python.
+compiler_packages() {
+    command -v cc >/dev/null || echo "gcc libc6-dev"
+    python=$ENVIRONMENT/bin/python
+    if [ ! -x "$python" ]; then
+        find_python
+        python=$PYTHON
+    fi
+    if ! "$python" -c 'import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())'; then
+        "$python" -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])'
+    fi
+}
+
 make_virtual_environment() {
     if ! "$PYTHON" -c 'import ensurepip' 2>/dev/null; then
         package=$("$PYTHON" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
+from services.balancer import acceleration
 from services.balancer.config import read_plan
 from services.balancer.pidfile import read_pid
 from services.balancer.program import Program
@@ -79,6 +81,8 @@ def _arguments() -> argparse.Namespace:
         metavar="FILE",
         help="YAML, or an nginx.conf (*.conf)",
     )
+    version = f"balancer-lite {metadata.version('onelite')} ({acceleration.description()})"
+    parser.add_argument("--version", action="version", version=version)
     parser.add_argument("--check", action="store_true", help="check the settings and exit")
     parser.add_argument(
         "--upgrade", action="store_true", help="replace the running program by a new one; no connection is lost"

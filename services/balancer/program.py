@@ -8,6 +8,7 @@ import os
 import signal
 from pathlib import Path
 
+from services.balancer import acceleration
 from services.balancer.config import read_plan
 from services.balancer.fleet import Fleet
 from services.balancer.pidfile import PidFile, notify_supervisor
@@ -63,7 +64,12 @@ class Program:
         loop.add_signal_handler(signal.SIGQUIT, self._quit.set)
         self._appear()
         heritage.accept()
-        self._log.info("serving", listen=" ".join(self._fleet.plan.listeners), workers=self._plan.settings.workers)
+        self._log.info(
+            "serving",
+            listen=" ".join(self._fleet.plan.listeners),
+            workers=self._plan.settings.workers,
+            code=acceleration.description(),
+        )
         await self._until_the_end(stop)
         self._pid_file.remove()
         return 0

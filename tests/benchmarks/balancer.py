@@ -6,7 +6,9 @@
 Each proxy runs one worker (balancer-2 two, balancer-2z two with a zone) with keep-alive to two nginx upstreams, least
 connections, passive and (where it has them) active checks, X-Real-IP, and no access log. The load is closed-loop. CPU
 time is that of the proxy's processes (user and system) from /proc, so it does not depend on how fast the upstreams or the
-load are. Rounds alternate between the proxies; medians are printed, and ratios to nginx.
+load are. Rounds alternate between the proxies; medians are printed, ratios to nginx, and whether the balancer keeps
+within the bars it is held to. Distinct requests have a path, a query and an answer head of their own. ``deploy/compile``
+first: otherwise the balancer runs interpreted, and that is what is measured.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -25,6 +28,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from services.balancer import acceleration
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -40,30 +45,35 @@ class Case:
     requests: int
     distinct: bool = False
     tls: bool = False
+    bar: float = 1.0  # times nginx's CPU time
 
+
+IDLE_CONNECTIONS = 5000
+IDLE_BAR_KB = 10.0
 
 CASES = (
     Case("100 B, 64 connections", "/small", 64, 40_000),
     Case("100 B, 64 connections, distinct requests", "/small", 64, 40_000, distinct=True),
     Case("100 B, 1000 connections", "/small", 1000, 40_000),
-    Case("100 B, 64 connections, TLS", "/small", 64, 30_000, tls=True),
+    Case("100 B, 64 connections, TLS", "/small", 64, 30_000, tls=True, bar=1.5),
     Case("1 MB, 64 connections", "/large", 64, 1_500),
     Case("1 MB, 1000 connections", "/large", 1000, 2_000),
 )
 
 UPSTREAM = """
 worker_processes 1; pid {dir}/upstream.pid; error_log /dev/null; daemon off;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;
   server {{
     listen 127.0.0.1:{a} backlog=4096; listen 127.0.0.1:{b} backlog=4096; root {dir}/www; default_type text/plain;
+    rewrite ^/(small|large)/ /$1 break; add_header X-Asked $request_uri;
   }}
 }}
 """
 NGINX = """
 worker_processes 1; pid {dir}/nginx.pid; error_log /dev/null; daemon off;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off; keepalive_requests 100000000; client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2;
   fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
@@ -279,6 +289,38 @@ def median(samples: list[Sample], field: str) -> float:
     return statistics.median([getattr(sample, field) for sample in samples]) if samples else 0.0
 
 
+def verdict(case: Case, samples: dict[str, list[Sample]]) -> str:
+    """What the balancer's figures are worth beside nginx's."""
+    ours, theirs = samples["balancer"], samples["nginx"]
+    ratio = median(ours, "cpu_us") / median(theirs, "cpu_us")
+    p99 = median(ours, "p99_ms") / median(theirs, "p99_ms")
+    kept = "kept" if ratio <= case.bar and p99 <= 1 else "MISSED"
+    return f"{case.name}: CPU {ratio:.2f} (bar {case.bar}), p99 {p99:.2f} (bar 1.0): {kept}"
+
+
+def idle_kb(proxy: Proxy) -> float:
+    """What a connection costs that was served once and stays: growth of the proxy's memory in kB by connection."""
+    request = b"GET /small HTTP/1.1\r\nHost: bench.example.org\r\n\r\n"
+    before = rss_kib(proxy.pid)
+    with contextlib.ExitStack() as stack:
+        for _ in range(IDLE_CONNECTIONS):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 10))
+            sock.sendall(request)
+            if not sock.recv(4096).startswith(b"HTTP/1.1 200"):
+                sys.exit(f"{proxy.name} does not keep {IDLE_CONNECTIONS} connections")
+        return (rss_kib(proxy.pid) - before) * 1.024 / IDLE_CONNECTIONS
+
+
+def measure_idle(running: list[Proxy]) -> str:
+    """Print what idle connections cost; to be asked before the load has grown anybody's heap."""
+    print(f"\n{IDLE_CONNECTIONS} idle connections, kB each", flush=True)
+    costs = {proxy.name: idle_kb(proxy) for proxy in running}
+    for name, cost in costs.items():
+        print(f"  {name:10}{cost:8.2f}", flush=True)
+    ours = costs.get("balancer", 0.0)
+    return f"idle connection: {ours:.1f} kB (bar {IDLE_BAR_KB}): {'kept' if ours < IDLE_BAR_KB else 'MISSED'}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fifth of the requests, one round")
@@ -289,7 +331,10 @@ def main() -> None:
     chosen = [CASES[index] for index in arguments.case] if arguments.case else CASES
     rounds, share = (1, 5) if arguments.quick else (arguments.rounds, 1)
     only = set(arguments.only.split(","))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    print(f"The balancer runs {acceleration.description()}.")
     with tempfile.TemporaryDirectory(prefix="balancer-bench-") as name, proxies(Path(name), only) as running:
+        verdicts = [measure_idle(running)] if not arguments.case else []
         for case in chosen:
             samples: dict[str, list[Sample]] = {proxy.name: [] for proxy in running}
             for proxy in running:
@@ -298,6 +343,9 @@ def main() -> None:
                 for proxy in running:
                     samples[proxy.name].append(measure(proxy, case, case.requests // share))
             show(case, samples)
+            if samples.keys() >= {"nginx", "balancer"}:
+                verdicts.append(verdict(case, samples))
+        print("\nBars\n  " + "\n  ".join(verdicts))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Load:
         if self.left <= 0:
             return None
         self.left -= 1
-        path = f"{self.path}?n={self.left}" if self.distinct else self.path
+        path = f"{self.path}/{self.left}?n={self.left}" if self.distinct else self.path
         return (
             f"GET {path} HTTP/1.1\r\nHost: bench.example.org\r\nUser-Agent: load/1.0\r\nAccept: text/html,*/*\r\n"
             "Accept-Language: en\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\r\n"
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("path")
     parser.add_argument("connections", type=int)
     parser.add_argument("requests", type=int)
-    parser.add_argument("--distinct", action="store_true", help="every request line is different")
+    parser.add_argument("--distinct", action="store_true", help="every path and query is different")
     parser.add_argument("--tls", action="store_true")
     uvloop.run(run(parser.parse_args()))
 

@@ -11,7 +11,6 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
 from zlib import crc32
 
 from services.balancer.core.peers import Peer, total_weight
@@ -39,16 +38,17 @@ class Turn:
             self.key = key
 
 
-class Method(Protocol):
+class Method:
     """A selection method."""
 
-    name: str
+    name = ""
 
     def pick(self, turn: Turn, now: int) -> Peer | None:
         """Return the peer for this attempt, or None when no peer of the tier is eligible."""
+        raise NotImplementedError
 
 
-class RoundRobin:
+class RoundRobin(Method):
     """Smooth weighted round robin: 5,1,1 gives a a b a c a a."""
 
     name = "round_robin"
@@ -77,7 +77,7 @@ class RoundRobin:
         return best
 
 
-class LeastConn:
+class LeastConn(Method):
     """Fewest requests in progress per weight; ties are settled by round robin among the tied."""
 
     name = "least_conn"
@@ -107,7 +107,7 @@ class LeastConn:
         return best if tied is None else self._round_robin.spin(tied)
 
 
-class IpHash:
+class IpHash(Method):
     """The client's network (first three octets of IPv4, all of IPv6) decides."""
 
     name = "ip_hash"
@@ -131,7 +131,7 @@ class IpHash:
         return self._round_robin.pick(turn, now)
 
 
-class Hash:
+class Hash(Method):
     """The hash of a key modulo the weights; a change of the group moves most keys."""
 
     name = "hash"
@@ -154,7 +154,7 @@ class Hash:
         return self._round_robin.pick(turn, now)
 
 
-class ConsistentHash:
+class ConsistentHash(Method):
     """Ketama: each peer owns 160 points per weight on a ring, so a change of the group moves few keys."""
 
     name = "hash consistent"
@@ -191,7 +191,7 @@ class ConsistentHash:
         self._owners = [points[point] for point in self._hashes]
 
 
-class Random:
+class Random(Method):
     """A weighted random peer; with ``two``, the less busy of two."""
 
     def __init__(self, *, two: bool = False, step: int = 1, seed: int | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import ipaddress
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -435,8 +435,15 @@ def client_info(transport: asyncio.Transport, serial: int) -> Client:
         server_addr=str(here[0]).encode(),
         server_port=str(here[1]).encode(),
         scheme=b"https" if tls is not None else b"http",
-        packed_addr=ipaddress.ip_address(peer[0]).packed if peer[0] else b"",
+        packed_addr=_packed(peer[0]),
         serial=serial,
         tls_protocol=(tls.version() or "").encode() if tls is not None else b"",
         tls_cipher=cipher[0].encode() if cipher else b"",
     )
+
+
+def _packed(address: str) -> bytes:
+    """The 4 or 16 bytes of an address, without its zone; empty for a client that has none."""
+    if not address:
+        return b""
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])
