@@ -59,6 +59,8 @@ def test_daemons_tell_clients_the_truth_while_faults_run(tmp_path: Path) -> None
     assert all(check["judged"] > 0 for check in summary["checks"])
     assert summary["outcomes"]["ok"] > 50 and set(summary["faults"]) == set(faults)
     assert summary["network"] == ("relays" if namespaces.why_not("test") else "namespaces")
+    seconds = [second["outcomes"].get("ok", 0) for second in summary["calls_by_second"]]
+    assert sum(seconds) == summary["outcomes"]["ok"]
     assert any(abs(span["skew_s"]) > 20 for span in summary["spans"]), "no clock was off"
     assert any(span["problem"] for span in summary["spans"]), "no disk was full"
     assert len(history.read(report / "history.jsonl")) == sum(summary["outcomes"].values())

@@ -60,6 +60,14 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     max_ms: float
 
 
+class Second(msgspec.Struct, frozen=True, kw_only=True):
+    """How many calls ended how in one second, and how long the longest of them took. `at_s`: when it began."""
+
+    at_s: int
+    outcomes: dict[str, int]
+    longest_ms: float
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """report.json. Times are microseconds since the clients began, at `began_s` (seconds since 1970)."""
 
@@ -81,6 +89,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     leaders: Sequence[Span]
     periods: Sequence[Period]
     spans: Sequence[Span]
+    calls_by_second: Sequence[Second]
 
 
 def write(folder: Path, plan: Plan, checks: Sequence[Check], history: History) -> Summary:
@@ -125,6 +134,7 @@ def summarise(plan: Plan, checks: Sequence[Check], history: History) -> Summary:
         leaders=sorted((span for span in spans if span.role == "leader"), key=lambda span: span.start_us),
         periods=history.periods,
         spans=spans,
+        calls_by_second=_by_second(operations),
     )
 
 
@@ -165,6 +175,21 @@ def _latency(operations: Iterable[Operation], kind: str) -> Latency:
         return Latency(calls=0, p50_ms=0.0, p99_ms=0.0, max_ms=0.0)
     p50, p99, most = (took[min(len(took) - 1, len(took) * percent // 100)] for percent in PERCENTILES)
     return Latency(calls=len(took), p50_ms=round(p50, 1), p99_ms=round(p99, 1), max_ms=round(most, 1))
+
+
+def _by_second(operations: Iterable[Operation]) -> list[Second]:
+    def second(one: Operation) -> int:
+        return one.end_us // 1_000_000
+
+    return [
+        Second(
+            at_s=at_s,
+            outcomes=dict(Counter(one.outcome for one in ended)),
+            longest_ms=max((one.end_us - one.start_us) / 1e3 for one in ended),
+        )
+        for at_s, group in groupby(sorted(operations, key=second), key=second)
+        if (ended := list(group))
+    ]
 
 
 def _kind_of_error(text: str) -> str:
