@@ -12,7 +12,9 @@ FRAME_BYTES_MAX = 256 << 20
 """More than the largest append, snapshot part or forwarded request."""
 _LENGTH = struct.Struct("!I")
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 5, 2, 3
-UNACKNOWLEDGED_MS = 8000
+UNACKNOWLEDGED_MS = 3000
+"""After so long without a word from the other system a new connection comes sooner than the old one's next repetition,
+for which systems wait twice as long each time."""
 
 
 def framed(data: bytes) -> bytes:
