@@ -93,7 +93,8 @@ async def test_a_write_that_fails_is_repeated(bench: Bench) -> None:
     somebody = sqlite3.connect(bench.folder / "one.db", isolation_level=None)
     somebody.execute("BEGIN IMMEDIATE")
     bench.apply(1, template(0, "a"), template(1, "b"))
-    await asyncio.sleep(0.3)
+    await until(lambda: bench.writer.backlog == 0)  # under way
+    await until(lambda: bench.writer.backlog == 2)  # refused, and not forgotten
     bench.apply(2, template(1, "c"))
     assert bench.written == []
     somebody.close()
@@ -101,6 +102,17 @@ async def test_a_write_that_fails_is_repeated(bench: Bench) -> None:
     await until(lambda: bench.written[-1:] == [2])
 
     assert {oid: name for oid, (name, _) in bench.names().items()} == {0: "a", 1: "c"}
+
+
+async def test_a_restart_finds_the_index_that_the_rows_are_at(bench: Bench) -> None:
+    bench.apply(1, template(0, "a"))
+    await until(lambda: bench.written[-1:] == [1])
+    bench.task.cancel()
+    await bench.storage.close()
+    again = SqliteStorage(TABLES, bench.folder)
+    loaded = await again.load()
+    await again.close()
+    assert (loaded.applied_index, [change.key for change in loaded.rows]) == (1, [0])
 
 
 async def test_the_end_waits_for_what_is_pending(bench: Bench) -> None:
