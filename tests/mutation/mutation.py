@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 900
 _COPIED = ("services", "tests", "pyproject.toml")
-_LEFT_OUT = shutil.ignore_patterns(".*_cache")  # what is compiled comes along: it fits, but for the file that is changed
+_LEFT_OUT = shutil.ignore_patterns(".*_cache")
+"""What is compiled comes along: it fits all files but the changed one."""
 
 
 class Verdict(Enum):

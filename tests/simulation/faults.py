@@ -12,11 +12,14 @@ from services.oned_lite.raft.types import Role
 from .machine import Machine
 from .network import Link
 from .plan import Plan, Strike
+from .workload.clients import Clients
 from .workload.operator import Operator
 from .world import ELECTION_TIMEOUT_MS, World
 
 FAULT_US = (10_000, 3_000_000)
 RATES = (0.5, 0.8, 0.95, 1.05, 1.25, 2.0)
+SUCCESSION_US = (50_000, 200_000)
+"""When somebody else leads, while a forsaken leader may still take itself for one."""
 REPLACED_US = (2 * ELECTION_TIMEOUT_MS * 1000, 3_000_000)
 """How long it takes to put a new disk into a server."""
 
@@ -24,8 +27,9 @@ REPLACED_US = (2 * ELECTION_TIMEOUT_MS * 1000, 3_000_000)
 class Nemesis:
     """Carries out the strikes of a plan. Fault `lost-disk` is a method `lost_disk` here, and so on."""
 
-    def __init__(self, world: World, plan: Plan, operator: Operator) -> None:
+    def __init__(self, world: World, plan: Plan, operator: Operator, clients: Clients) -> None:
         self._world = world
+        self._clients = clients
         self._operator = operator
         self._active = True
         for strike in plan.strikes:
@@ -140,6 +144,15 @@ class Nemesis:
         for other in rng.sample(others, rng.randint(1, len(others))):
             self._world.note(f"the link between {machine.number} and {other} breaks")
             self._world.network.disconnect(machine, self._world.machines[other])
+
+    def forsake(self, machine: Machine, rng: random.Random) -> None:
+        """The leader, if there is one: the others notice at once that it is gone, and it does not."""
+        machine = next((one for one in self._world.machines.values() if _leads(one)), machine)
+        self._world.note(f"server {machine.number} is forsaken")
+        others = self._others(machine)
+        self._cut({*product([machine.number], others), *product(others, [machine.number])}, rng)
+        self._world.network.forsake(machine)
+        self._world.timeline.after(rng.randint(*SUCCESSION_US), lambda: self._clients.chase(machine.number))
 
     def _others(self, machine: Machine) -> list[int]:
         return [number for number in sorted(self._world.machines) if number != machine.number]

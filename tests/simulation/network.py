@@ -87,7 +87,7 @@ class Network:
             pair = self._pair(a.number, b.number)
             wanted = _calls(a, b) or _calls(b, a)
             if pair.up and not wanted:
-                self._break(pair, a, b)
+                self._break(pair, a, b, told=(a, b))
             elif wanted and not pair.up and not pair.connecting:
                 self._try_later(pair, a, b, self._rng.randint(*CONNECT_US))
 
@@ -100,28 +100,35 @@ class Network:
         for other in self._machines.values():
             pair = self._pair(machine.number, other.number)
             if other is not machine and pair.up:
-                self._break(pair, machine, other, noticed=noticed)
+                self._break(pair, machine, other, told=(other,) if noticed else ())
 
     def disconnect(self, a: Machine, b: Machine) -> None:
         """The connection between them breaks; they make a new one as soon as they can."""
         pair = self._pair(a.number, b.number)
         if pair.up:
-            self._break(pair, a, b)
+            self._break(pair, a, b, told=(a, b))
             self.refresh()
+
+    def forsake(self, machine: Machine) -> None:
+        """The others see its connections close; it hears nothing of that, and nothing else."""
+        for other in self._machines.values():
+            pair = self._pair(machine.number, other.number)
+            if other is not machine and pair.up:
+                self._break(pair, machine, other, told=(other,))
+        self.refresh()
 
     def _pair(self, a: int, b: int) -> _Pair:
         return self._pairs.setdefault(frozenset((a, b)), _Pair())
 
-    def _break(self, pair: _Pair, a: Machine, b: Machine, *, noticed: bool = True) -> None:
+    def _break(self, pair: _Pair, a: Machine, b: Machine, *, told: tuple[Machine, ...]) -> None:
         self._coverage.hit("links broken")
         pair.up = False
         pair.epoch += 1
         pair.arrival_us.clear()
         self._held.pop((a.number, b.number), None)
         self._held.pop((b.number, a.number), None)
-        if noticed:
-            for machine, peer in ((a, b), (b, a)):
-                self._tell(pair, machine, peer.number, up=False)
+        for machine in told:
+            self._tell(pair, machine, (b if machine is a else a).number, up=False)
 
     def _try_later(self, pair: _Pair, a: Machine, b: Machine, delay_us: int) -> None:
         pair.connecting = True

@@ -14,6 +14,7 @@ KINDS = (
     "isolate",
     "one-way",
     "groups",
+    "forsake",
     "links",
     "loss",
     "delay",

@@ -46,7 +46,7 @@ class Run:
         self._clients = Clients(self._world, calls, CLIENTS)
         self._operator = Operator(self._world, calls)
         self._probe = Probe(self._world, calls)
-        self._nemesis = Nemesis(self._world, plan, self._operator)
+        self._nemesis = Nemesis(self._world, plan, self._operator, self._clients)
         self._converged_us = 0
 
     def result(self) -> Result:

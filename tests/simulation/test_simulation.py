@@ -30,9 +30,9 @@ def test_no_fault_breaks_a_promise(first: int) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", REGRESSIONS)
-def test_what_was_found_stays_mended(name: str) -> None:
-    holds(REGRESSIONS[name])
+@pytest.mark.parametrize("mistake", REGRESSIONS)
+def test_what_was_once_wrong_stays_mended(mistake: str) -> None:
+    holds(REGRESSIONS[mistake])
 
 
 def test_the_same_plan_is_the_same_run() -> None:

@@ -33,6 +33,10 @@ class Clients:
         else:
             self._registers.act(self._next)
 
+    def chase(self, server: int) -> None:
+        """Tempts a server to tell what is no longer true."""
+        self._registers.chase(server)
+
     def check(self, store: Store) -> None:
         """Raises Violation where something that was promised is not kept."""
         self._registers.check(store)

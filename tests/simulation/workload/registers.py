@@ -50,6 +50,14 @@ class Registers:
         else:
             self._read(rng.choice(self._open), done)
 
+    def chase(self, server: int) -> None:
+        """Writes through another server and reads through this one as soon as that is done: a leader that was replaced
+        and has not noticed must not tell what it knows."""
+        others = [number for number in sorted(self._world.machines) if number != server]
+        if self._open and others:
+            register = self._rng.choice(self._open)
+            self._write(register, lambda: self._read(register, _nothing, server), self._rng.choice(others))
+
     def _next(self) -> int:
         self._number += 1
         return self._number
@@ -70,7 +78,7 @@ class Registers:
 
         self._calls.call("one.template.allocate", [f"NAME = {name}\nVALUE = none"], ended)
 
-    def _write(self, register: Register, done: Done) -> None:
+    def _write(self, register: Register, done: Done, through: int | None = None) -> None:
         number = self._next()
         start, value = self._world.timeline.now_us, f"v{number}"
         register.operations[number] = Operation(start, FOREVER, True, value)
@@ -82,10 +90,10 @@ class Registers:
                 register.operations[number] = Operation(start, self._world.timeline.now_us, True, value)
             done()
 
-        self._calls.call("one.template.update", [register.oid, f"VALUE = {value}", 1], ended)
+        self._calls.call("one.template.update", [register.oid, f"VALUE = {value}", 1], ended, through=through)
         self._close(register)
 
-    def _read(self, register: Register, done: Done) -> None:
+    def _read(self, register: Register, done: Done, through: int | None = None) -> None:
         number, start = self._next(), self._world.timeline.now_us
 
         def ended(outcome: str, answer: Value) -> None:
@@ -99,7 +107,7 @@ class Registers:
                 self._world.coverage.hit("failed reads")
             done()
 
-        self._calls.call("one.template.info", [register.oid], ended, linearizable=True)
+        self._calls.call("one.template.info", [register.oid], ended, linearizable=True, through=through)
 
     def _close(self, register: Register) -> None:
         if len(register.operations) >= OPERATIONS_MAX and register in self._open:
@@ -122,3 +130,7 @@ class Registers:
             self._world.coverage.hit("histories judged")
             if not explained:
                 raise Violation(f"the history of template {register.oid} is not linearizable: {history}")
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
