@@ -26,6 +26,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.allocation import check_new_name
 from .shared.register import register
 
@@ -62,7 +63,7 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call) -> str:
+def pool_info(call: Call) -> Pieces:
     return shared.pool_info(call, CLUSTERS, -2, -1, -1)
 
 

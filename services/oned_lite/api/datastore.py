@@ -19,6 +19,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.allocation import MISSING, check_new_name, new_permissions, parsed, required
 from .shared.register import register
 
@@ -108,5 +109,5 @@ def enable(call: Call, oid: int, enable: bool) -> int:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call) -> str:
+def pool_info(call: Call) -> Pieces:
     return shared.pool_info(call, DATASTORES, -2, -1, -1)

@@ -12,6 +12,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.allocation import MISSING, new_permissions, parsed, required
 from .shared.register import register
 
@@ -67,5 +68,5 @@ def delete(call: Call, oid: int, recursive: bool = False) -> int:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call, filter_flag: int, start_id: int, end_id: int, type: int) -> str:
+def pool_info(call: Call, filter_flag: int, start_id: int, end_id: int, type: int) -> Pieces:
     return shared.pool_info(call, DOCUMENTS, filter_flag, start_id, end_id, where=lambda row: row.type == type)

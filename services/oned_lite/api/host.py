@@ -18,6 +18,7 @@ from services.oned_lite.policy.names import name_fault, taken_by
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.info import ALL_FILTER, listed
 from .shared.register import register
 
@@ -112,7 +113,7 @@ def _records(call: Call, oid: int, seconds: int) -> str:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call) -> str:
+def pool_info(call: Call) -> Pieces:
     return shared.pool_info(call, HOSTS, ALL_FILTER, -1, -1)
 
 

@@ -17,6 +17,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.allocation import new_name_fault, new_permissions, parsed
 from .shared.register import register
 
@@ -102,5 +103,5 @@ def enable(call: Call, oid: int, enable: bool) -> int:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call) -> str:
+def pool_info(call: Call) -> Pieces:
     return shared.pool_info(call, MARKETPLACES, -2, -1, -1)

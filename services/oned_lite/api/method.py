@@ -10,7 +10,9 @@ from typing import Any, get_type_hints
 from services.common.xmlrpc import I8, Value
 from services.oned_lite.model.errors import ParameterFault
 
-Handler = Callable[..., Value]
+from .pieces import Pieces
+
+Handler = Callable[..., Value | Pieces]
 
 _WRONG_TYPE = {
     int: "Parameter that is supposed to be integer is not",

@@ -25,6 +25,7 @@ from services.oned_lite.policy.authorization import Right
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.allocation import check_new_name, parsed
 from .shared.register import register
 from .vdc_rules import grant, join, leave, withdraw
@@ -173,5 +174,5 @@ def delvnet(call: Call, oid: int, zone_id: int, vnet_id: int) -> int:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call) -> str:
+def pool_info(call: Call) -> Pieces:
     return shared.pool_info(call, VDCS, -2, -1, -1)

@@ -24,6 +24,7 @@ from services.oned_lite.state import Reader
 from . import shared
 from .call import Call
 from .method import MethodTable, read_late
+from .pieces import Pieces
 from .shared.allocation import MISSING, check_new_name, new_permissions, parsed, required
 from .shared.register import register
 
@@ -110,7 +111,7 @@ def _may_see(call: Call, holder: Holder) -> bool:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call, filter_flag: int, start_id: int, end_id: int) -> str:
+def pool_info(call: Call, filter_flag: int, start_id: int, end_id: int) -> Pieces:
     """Rules about all networks or a cluster's do not show other people's reservations."""
     caller = call.caller
     if caller.is_admin:

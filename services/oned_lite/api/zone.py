@@ -17,6 +17,7 @@ from services.oned_lite.policy.caller import ONEADMIN_UID
 from . import shared
 from .call import Call
 from .method import MethodTable
+from .pieces import Pieces
 from .shared.register import register
 
 METHODS = MethodTable("one.zone")
@@ -188,5 +189,5 @@ def _only_oneadmin(call: Call) -> None:
 
 
 @POOL_METHODS.read("info")
-def pool_info(call: Call) -> str:
+def pool_info(call: Call) -> Pieces:
     return shared.pool_info(call, ZONES, -2, -1, -1)

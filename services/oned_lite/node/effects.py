@@ -70,7 +70,7 @@ class Effects:
     says up to where the log in the database may be deleted, in small steps and in no hurry; `events` are for those who
     follow the event stream; `defects` are traces of mistakes in handlers and life cycles, for the log; `notices` are for
     whoever runs the zone; `peers` is set when they have changed; `fatal` says why the server must stop at once (broken
-    invariant).
+    invariant). `unfinished`: there is more to do for readers; `Node.go_on` is to be called when others had their turn.
     """
 
     frames: list[tuple[int, bytes]] = field(default_factory=list)
@@ -85,4 +85,5 @@ class Effects:
     defects: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     peers: Peers | None = None
+    unfinished: bool = False
     fatal: str = ""

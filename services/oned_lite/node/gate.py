@@ -12,6 +12,7 @@ from traceback import format_exc
 from services.common.xmlrpc import I8, Fault, Value
 from services.oned_lite.api.call import Call, ClusterStatus
 from services.oned_lite.api.method import Method
+from services.oned_lite.api.pieces import Pieces
 from services.oned_lite.lifecycle.hook_events import has_api_hooks, observe_call
 from services.oned_lite.model.configuration import Configuration
 from services.oned_lite.model.errors import ApiError, ErrorCode, ParameterFault, internal
@@ -30,11 +31,13 @@ Answer = Value | Fault
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """`transaction` is what to commit before the answer may leave; None where there is nothing. `defect`: the trace of a
-    mistake of ours in the handler, for the log."""
+    mistake of ours in the handler, for the log. `pieces`: the value that
+    the answer is to have, still to be made, where whoever asked can wait for it."""
 
     answer: Answer
     transaction: Transaction | None = None
     defect: str = ""
+    pieces: Pieces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def serve(
     cluster: ClusterStatus,
     request: Request,
     sessions: Sessions,
+    *,
+    in_pieces: bool = False,
 ) -> Outcome:
     """The whole way. `reader` is the state the request is decided on: the committed one, or the newest at the leader."""
     method = methods.get(request.method)
@@ -73,6 +78,8 @@ def serve(
     if not method.in_disabled_zone and not _zone_enabled(reader):
         return Outcome(failure(method.name, internal("Cannot process request, zone disabled")))
     outcome = _handle(method, identity.caller, request, tx, conf, cluster)
+    if outcome.pieces is not None and (not in_pieces or outcome.transaction is not None):
+        outcome = replace(outcome, answer=success(outcome.pieces.whole()), pieces=None)
     return _with_hooks(outcome, method, request, reader)
 
 
@@ -94,6 +101,8 @@ def _handle(
         return Outcome(Fault(fault.code, fault.message))
     except Exception:  # a mistake in one handler must not take the zone down: the call changes nothing and says so
         return Outcome(failure(method.name, unexpected()), defect=format_exc())
+    if isinstance(value, Pieces):
+        return Outcome(None, tx if tx.rows else None, pieces=value)
     return Outcome(success(value), tx if tx.rows else None)
 
 

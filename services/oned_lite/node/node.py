@@ -32,6 +32,7 @@ from .effects import Applied, Effects, Persist, RoleChanged
 from .forwarding import Forwarding
 from .gate import Request, serve
 from .leader import Leader
+from .long_reads import LongReads
 from .membership import OFF_THE_ZONE, Membership
 from .replica import Replica, encode_answer
 from .requests import Client, Pending
@@ -90,6 +91,7 @@ class Node:
         timers = [timer.configured(conf) for timer in TIMERS if settings.scheduler or timer.name != "scheduler"]
         self._leader = Leader(self._replica, DUTIES, timers)
         self._forwarding = Forwarding(self._replica)
+        self._long_reads = LongReads(self._replica)
         self._membership = Membership(self._replica)
         self._held: deque[Pending] = deque()
         self._outgoing = OutgoingSnapshots(self._replica)
@@ -193,6 +195,12 @@ class Node:
     def drop_request(self, request_id: int) -> None:
         """The client has gone: a request that waits for a leader need not be made any more."""
         self._held = deque(one for one in self._held if one.client != Client(request_id))
+        self._long_reads.drop(Client(request_id))
+
+    def go_on(self, moment: Moment) -> None:
+        """Makes some more of long answers (`Effects.unfinished`)."""
+        self._long_reads.advance()
+        self._replica.effects.unfinished = len(self._long_reads) > 0
 
     def hand_over(self, moment: Moment) -> None:
         """Lets another server lead, if this one does and there is one that can."""
@@ -221,7 +229,7 @@ class Node:
             return False
         raft, solo = self._replica.raft, self._replica.settings.solo
         leads = raft.role is Role.LEADER and not solo
-        busy = self._leader.waiting + len(self._forwarding)
+        busy = self._leader.waiting + len(self._forwarding) + len(self._long_reads)
         if solo:
             busy += raft.last_index - self._replica.store.applied_index  # nobody else will apply it meanwhile
         return now_ms >= self._stopping_ms + HAND_OVER_MS or (not leads and not busy)
@@ -256,9 +264,18 @@ class Node:
         """From the tables of this server, whatever its role."""
         replica = self._replica
         request = Request(pending.method, pending.arguments, moment.epoch_s, moment.seed)
-        outcome = serve(
-            replica.methods, replica.store, replica.conf, replica.cluster_status(), request, replica.sessions
-        )
+        pin = replica.store.pin()
+        try:
+            outcome = serve(
+                replica.methods, pin, replica.conf, replica.cluster_status(), request, replica.sessions, in_pieces=True
+            )
+        except BaseException:
+            replica.store.unpin(pin)
+            raise
+        if outcome.pieces is not None:
+            self._long_reads.begin(pending, outcome.pieces, pin)
+            return
+        replica.store.unpin(pin)
         if outcome.transaction is not None and self._leader.ready:
             self._leader.serve(pending, moment)  # who logs in may leave a trace, and only the leader writes
             self._settle(moment)
@@ -375,6 +392,8 @@ class Node:
         self._serve_held(moment)
 
     def _advance_snapshots(self, moment: Moment) -> None:
+        if self._incoming.under_way:
+            self._long_reads.finish()  # they read tables that will be replaced
         if self._incoming.advance():
             entries, self._unapplied = tuple(self._unapplied), []
             self._apply(entries, moment)
@@ -399,7 +418,7 @@ class Node:
             state_hash=replica.store.state_hash,
             serving=not reason,
             reason=reason,
-            waiting=self._leader.waiting + len(self._forwarding) + len(self._held),
+            waiting=self._leader.waiting + len(self._forwarding) + len(self._held) + len(self._long_reads),
             peers=tuple(sorted(self._connected)),
             voters=raft.configuration.voters,
             learners=raft.configuration.learners,

@@ -121,6 +121,7 @@ class Engine:
         self._log_writer: LogWriter | None = None
         self._table_writer: TableWriter | None = None
         self._stopping = False
+        self._going_on = False
         self.subscribers: Subscribers | None = None
         self.role_watcher: RoleWatcher | None = None
         self._links: Links | None = None
@@ -337,10 +338,18 @@ class Engine:
                 self.subscribers.publish(told)
         for trace in effects.defects:
             log.error("a mistake in a method, life cycle or hook: what it did is undone", trace=trace)
+        if effects.unfinished and not self._going_on:
+            self._going_on = True
+            self.post(self._go_on)
         if effects.fatal:
             raise Fatal(effects.fatal)
 
     # ------------------------------------------------------------------ events
+    def _go_on(self, node: Node, now: Moment) -> None:
+        """One of these is under way at most, however many long answers there are: each is a few milliseconds of work."""
+        self._going_on = False
+        node.go_on(now)
+
     def _request(self, node: Node, number: int, method: str, arguments: list[Value], now: Moment) -> None:
         if number not in self._clients:
             return

@@ -5,6 +5,7 @@ anything while applying: a change set carries finished after-images, so every se
 """
 
 from .change import Change, ChangeSet
+from .pin import Pin
 from .recent import Recent
 from .snapshot import Snapshot, SnapshotMaker
 from .store import Store
@@ -17,6 +18,7 @@ __all__ = [
     "Key",
     "Layer",
     "Overlay",
+    "Pin",
     "Reader",
     "Recent",
     "Snapshot",

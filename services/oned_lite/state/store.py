@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from .change import Change, ChangeSet
+from .pin import Pin
 from .recent import Recent
 from .table import Key, Table
 
@@ -35,6 +36,7 @@ class Store:
         }
         self._decoded: Recent[tuple[str, Key], msgspec.Struct] = Recent(DECODED_ROWS_MAX)
         self._sorted_keys: dict[str, list[Key]] = {}
+        self._pins: list[Pin] = []
 
     # ------------------------------------------------------------------ reading
     def get(self, table: Table[R], key: Key) -> R | None:
@@ -59,6 +61,14 @@ class Store:
 
     def count(self, table: Table[R]) -> int:
         return len(self._rows[table.name])
+
+    def pin(self) -> Pin:
+        """The state as it is now, to be read until `unpin` whatever is applied meanwhile (but not after `replace_by`)."""
+        self._pins.append(Pin(self))
+        return self._pins[-1]
+
+    def unpin(self, pin: Pin) -> None:
+        self._pins.remove(pin)
 
     # ------------------------------------------------------------------ applying
     def apply(self, index: int, change_set: ChangeSet) -> None:
@@ -103,6 +113,8 @@ class Store:
         if table is None:
             return
         key: Key = change.key
+        for pin in self._pins:
+            pin.keep(table, key, self.get(table, key))
         before = self._rows[table.name].get(key)
         if before is not None:
             self._forget(table, key, before)

@@ -154,6 +154,7 @@ class Cluster:
             self.now_ms += TICK_MS
             for number in self.up():
                 self._node(number).tick(self.moment())
+                self._node(number).go_on(self.moment())
             self._drain()
         return until is None or bool(until())
 

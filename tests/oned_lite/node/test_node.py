@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
 from services.common.xmlrpc import encode_response
 from services.oned_lite.node import frames
+from services.oned_lite.node.long_reads import ROWS_PER_TURN
 
 from .cluster import ADMIN, Cluster
 
@@ -316,3 +318,38 @@ def with_one_left_behind() -> tuple[Cluster, int, int]:
 
 def same_state(cluster: Cluster) -> bool:
     return len({cluster.nodes[n].status().state_hash for n in cluster.up()}) == 1  # type: ignore[union-attr]
+
+
+def test_a_long_list_is_of_one_moment_and_lets_others_have_their_turn() -> None:
+    cluster = Cluster(1)
+    for number in range(3 * ROWS_PER_TURN):
+        cluster.call(0, "one.template.allocate", f"NAME = t{number}")
+
+    listing = cluster.send(0, "one.templatepool.info", -2, -1, -1)
+    assert listing not in cluster.answers
+    assert cluster.call(0, "one.template.rename", 0, "other")[0] is True
+    assert cluster.call(0, "one.template.delete", 1, False)[0] is True
+    assert cluster.call(0, "one.template.allocate", "NAME = late")[0] is True
+    assert listing not in cluster.answers, "the others had to wait for it"
+    assert cluster.run(1000, until=lambda: listing in cluster.answers)
+
+    assert names(cluster.answers[listing]) == {f"t{number}" for number in range(3 * ROWS_PER_TURN)}
+    now = names(cluster.call(0, "one.templatepool.info", -2, -1, -1))
+    assert {"other", "late"} <= now and not {"t0", "t1"} & now
+
+
+def test_a_long_list_that_nobody_waits_for_is_not_made() -> None:
+    cluster = Cluster(1)
+    for number in range(2 * ROWS_PER_TURN):
+        cluster.call(0, "one.template.allocate", f"NAME = t{number}")
+    node = cluster.nodes[0]
+    assert node is not None
+    _, number = cluster.send(0, "one.templatepool.info", -2, -1, -1)
+    assert node.status().waiting == 1
+    node.drop_request(number)
+    assert node.status().waiting == 0
+
+
+def names(answer: Any) -> set[str]:
+    assert answer[0] is True, answer
+    return {part.split("</NAME>")[0] for part in answer[1].split("<NAME>")[1:]}

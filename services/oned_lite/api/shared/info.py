@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, TypeVar, cast
 
 import msgspec
 
+from services.common.xmlrpc import EncodedText, encode_text
 from services.oned_lite.api.call import Call
 from services.oned_lite.api.method import read_late
+from services.oned_lite.api.pieces import Pieces
 from services.oned_lite.model.errors import bad_request
 from services.oned_lite.model.group import GROUPS
 from services.oned_lite.model.objects import Kind, PoolObject
@@ -33,10 +36,15 @@ def info(call: Call, kind: Kind[R], oid: int, decrypt: bool = False) -> str:
 
 def pool_info(
     call: Call, kind: Kind[R], filter_flag: int, start: int, end: int, *, where: Callable[[R], bool] | None = None
-) -> str:
+) -> Pieces:
     """`<KIND_POOL>…</KIND_POOL>` of the rows that `listed` gives."""
-    body = "".join(kind.render(call.tx, row) for row in listed(call, kind, filter_flag, start, end, where=where))
-    return f"<{kind.pool_root}>{body}</{kind.pool_root}>"
+    rows = listed(call, kind, filter_flag, start, end, where=where)
+    return framed(kind.pool_root, (encode_text(kind.render(call.tx, row)) for row in rows))
+
+
+def framed(root: str, pieces: Iterable[EncodedText]) -> Pieces:
+    """`pieces` in an element."""
+    return Pieces(chain((encode_text(f"<{root}>"),), pieces, (encode_text(f"</{root}>"),)))
 
 
 def listed(

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.oned_lite.api.call import Call
 from services.oned_lite.api.method import MethodTable
+from services.oned_lite.api.pieces import Pieces
 from services.oned_lite.model.objects import Kind
 
 from .info import info, pool_info
@@ -28,7 +29,7 @@ def register_pool(pool_methods: MethodTable, kind: Kind[Any]) -> None:
     """Adds the pool's "info" with filter, start and end."""
 
     @pool_methods.read("info")
-    def _pool_info(call: Call, filter_flag: int, start_id: int, end_id: int) -> str:
+    def _pool_info(call: Call, filter_flag: int, start_id: int, end_id: int) -> Pieces:
         return pool_info(call, kind, filter_flag, start_id, end_id)
 
 
