@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.common.xmlrpc.values import I8, EncodedText, Value
+from services.common.xmlrpc.values import I8, EncodedParts, EncodedText, Value
 
 _PROLOG = b'<?xml version="1.0" encoding="UTF-8"?>\r\n'
 _FORBIDDEN_IN_XML = bytes(code for code in range(32) if code not in b"\t\n\r")
@@ -51,6 +51,8 @@ def _append(parts: list[bytes], value: Value) -> None:
         parts += (b"<value><string>", encode_text(value), b"</string></value>")
     elif isinstance(value, EncodedText):
         parts += (b"<value><string>", value, b"</string></value>")
+    elif isinstance(value, EncodedParts):
+        parts += (b"<value><string>", *value, b"</string></value>")
     elif isinstance(value, list | tuple):
         parts.append(b"<value><array><data>")
         for item in value:

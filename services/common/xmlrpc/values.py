@@ -19,6 +19,12 @@ class EncodedText(bytes):
     __slots__ = ()
 
 
+class EncodedParts(tuple[EncodedText, ...]):
+    """One string in parts, so that a long one is put together only once, in the document that is sent."""
+
+    __slots__ = ()
+
+
 # bool and I8 are kinds of int, EncodedText of bytes; each is sent as its own type
 Value: TypeAlias = Union[str, int, float, bytes, datetime, "list[Value]", "tuple[Value, ...]", "dict[str, Value]", None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from services.common.xmlrpc import EncodedText
+from services.common.xmlrpc import EncodedParts, EncodedText
 
 
 class Pieces:
@@ -21,7 +21,7 @@ class Pieces:
         self._made += islice(self._pieces, count)
         return len(self._made) == before + count
 
-    def whole(self) -> EncodedText:
+    def whole(self) -> EncodedParts:
         """All of it, with what is left to make."""
         self._made += self._pieces
-        return EncodedText(b"".join(self._made))
+        return EncodedParts(self._made)

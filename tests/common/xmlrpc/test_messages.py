@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.common.xmlrpc import (
     CALL_LIMITS,
     I8,
+    EncodedParts,
     Fault,
     FaultCode,
     Limits,
@@ -94,6 +95,7 @@ def test_text_encoded_once_is_sent_as_it_is() -> None:
     assert rendered == b"&lt;VM&gt;&amp;&#x0d;&lt;/VM&gt;"
     assert encode_response([True, rendered]) == encode_response([True, "<VM>&\r</VM>"])
     assert decode_response(encode_response(rendered)) == "<VM>&\r</VM>"
+    assert encode_response([True, EncodedParts((rendered, rendered))]) == encode_response([True, 2 * "<VM>&\r</VM>"])
 
 
 @pytest.mark.parametrize(
