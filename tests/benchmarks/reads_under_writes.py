@@ -137,6 +137,25 @@ def catch_up(measured: zone.Measured) -> bool:
     return good and smooth
 
 
+def away(measured: zone.Measured, entries: int) -> bool:
+    """A follower that keeps its database misses very many entries."""
+    leader, follower = measured.zone.leader(), measured.zone.followers()[0]
+    follower.kill()
+    users = zone.make_users(leader, CLIENTS, "away")
+    written = load.finish(load.start(zone.updates([leader], users, HOUR_S, entries)))
+    began = time.monotonic()
+    follower.start()
+    zone.until_caught_up(follower, leader.health()["commit"])
+    took_s = time.monotonic() - began
+    good = took_s <= CATCH_UP_S and not written.failures
+    print(
+        f"a server that was away for {len(written.latencies_s)} entries ({written.seconds:.0f} s of writing) has caught up"
+        f" after {took_s:.1f} s   {_verdict(good, f'{CATCH_UP_S:.0f} s')}",
+        flush=True,
+    )
+    return good
+
+
 def _pids(measured: zone.Measured) -> list[int]:
     return [server.process.pid for server in measured.zone.servers if server.process is not None]
 
@@ -166,6 +185,7 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of reading and writing")
     parser.add_argument("--objects", type=int, default=100_000)
+    parser.add_argument("--away", type=int, default=50_000, help="entries that a server misses, say 1000000")
     parser.add_argument("--db", choices=["mariadb", "sqlite"], default="mariadb")
     arguments = parser.parse_args()
     print(machine.describe(), flush=True)
@@ -174,7 +194,7 @@ def main() -> int:
         fill(measured.zone.leader(), arguments.objects)
         good += [reads(measured, arguments.seconds, "many"), start(measured)]
         first_list(measured)
-        good.append(catch_up(measured))
+        good += [catch_up(measured), away(measured, arguments.away)]
     return 0 if all(good) else 1
 
 

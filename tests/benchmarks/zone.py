@@ -63,8 +63,8 @@ def make_users(leader: Oned, count: int, prefix: str = "bench") -> list[int]:
     return [int(leader.call("one.user.allocate", f"{prefix}{n}", "password", "core", [])[1]) for n in range(count)]
 
 
-def updates(servers: Sequence[Oned], users: Sequence[int], seconds: float) -> Plan:
-    """One client for each of `users`, which changes that user's template again and again."""
+def updates(servers: Sequence[Oned], users: Sequence[int], seconds: float, requests: int = 0) -> Plan:
+    """One client for each of `users`, which changes that user's template again and again, or `requests` times in all."""
     return Plan(
         ports=[server.port for server in servers],
         path="/RPC2",
@@ -73,6 +73,7 @@ def updates(servers: Sequence[Oned], users: Sequence[int], seconds: float) -> Pl
         good=GOOD,
         connections=len(users),
         seconds=seconds,
+        requests=requests,
     )
 
 
