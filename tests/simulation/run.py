@@ -21,6 +21,8 @@ CLIENTS = 5
 PROBED_US = 1_500_000
 """How long after healing the clients go on, and progress is demanded."""
 CONVERGING_US = 15_000_000
+ANSWERED_US = 2_000_000
+"""What was asked so long before healing must be answered by the end."""
 QUIET_US = 1_000_000
 
 
@@ -76,6 +78,8 @@ class Run:
         self._clients.running = self._probe.running = False
         self._converge()
         self._stay_quiet()
+        if silent := self._world.unanswered(self._plan.faulty_us - ANSWERED_US):
+            raise Violation(f"servers {silent} never answered something that they were asked")
         for number in self._operator.zone:
             node = self._world.machines[number].node
             assert node is not None

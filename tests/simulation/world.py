@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from services.common.xmlrpc import Value, decode_response
@@ -37,6 +37,14 @@ Answered = Callable[[Value], None]
 _CONF = default_configuration(datastore_location=Path("/nowhere"), port=2633)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A client's call under way."""
+
+    answered: Answered
+    since_us: int
+
+
 class World:
     def __init__(self, seed: int, servers: int) -> None:
         self.seed = seed
@@ -45,7 +53,7 @@ class World:
         self.trace: list[str] = []
         self.steps = 0
         self._requests = 0
-        self._waiting: dict[tuple[int, int, int], Answered] = {}
+        self._waiting: dict[tuple[int, int, int], _Waiting] = {}
         self._disk_rng, self._node_rng, self._client_rng = self.rng("disks"), self.rng("nodes"), self.rng("calls")
         founders = tuple(_zone_server(number) for number in range(servers))
         self.machines = {number: Machine(number, founders) for number in range(servers)}
@@ -180,7 +188,7 @@ class World:
             return False
         self._requests += 1
         request_id = self._requests
-        self._waiting[number, machine.life, request_id] = answered
+        self._waiting[number, machine.life, request_id] = _Waiting(answered, self.timeline.now_us)
         self.later(
             machine,
             self._client_rng.randint(100, 2_000),
@@ -189,9 +197,13 @@ class World:
         return True
 
     def _reply(self, machine: Machine, request_id: int, value: Value) -> None:
-        answered = self._waiting.pop((machine.number, machine.life, request_id), None)
-        if answered is not None:
-            self.timeline.after(self._client_rng.randint(100, 2_000), lambda: answered(value))
+        waiting = self._waiting.pop((machine.number, machine.life, request_id), None)
+        if waiting is not None:
+            self.timeline.after(self._client_rng.randint(100, 2_000), lambda: waiting.answered(value))
+
+    def unanswered(self, before_us: int) -> list[int]:
+        """Servers that still run and have never answered something they were asked before that."""
+        return sorted({key[0] for key, waiting in self._waiting.items() if waiting.since_us < before_us})
 
     # ------------------------------------------------------------------ events of a machine
     def later(self, machine: Machine, delay_us: int, action: Callable[[Node], None]) -> None:

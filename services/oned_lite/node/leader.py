@@ -15,7 +15,7 @@ from services.oned_lite.state import ChangeSet, Overlay, Transaction
 
 from .announcements import Announcements
 from .clock import Moment
-from .gate import Outcome, Request, failure, serve, unexpected
+from .gate import Outcome, Request, serve, unexpected
 from .replica import Replica, encode_answer
 from .requests import CommitQueue, Computed, Pending
 from .supervisor import Supervisor
@@ -61,7 +61,7 @@ class Leader:
         self._overlay.clear()
         self._announcements.clear()
         for computed in self._queue.abandon():
-            self._replica.answer(computed.client, encode_answer(failure(computed.method, _outcome_unknown())))
+            self._replica.refuse(computed.pending, _leadership_lost())
         reads = list(self._reads.values())
         self._reads.clear()
         return reads
@@ -123,18 +123,18 @@ class Leader:
             replica.refuse(pending, unexpected())
 
     def _hold_answer(self, pending: Pending, outcome: Outcome, moment: Moment) -> None:
-        body = encode_answer(outcome.answer)
+        body, given_up_ms = encode_answer(outcome.answer), moment.ms + self._replica.settings.forward_timeout_ms
         if outcome.defect:
             self._replica.effects.defects.append(outcome.defect)
         if outcome.transaction is not None:
             index = self._propose(outcome.transaction, pending.method, moment)
-            self._queue.add(Computed(pending, body, index))
+            self._queue.add(Computed(pending, body, index, given_up_ms))
         elif len(self._overlay):
-            self._queue.add(Computed(pending, body, self._last_proposal))
+            self._queue.add(Computed(pending, body, self._last_proposal, given_up_ms))
         else:
             self._next_context += 1
             self._replica.raft.read_index(self._next_context, moment.ms)
-            self._reads[self._next_context] = Computed(pending, body, 0)
+            self._reads[self._next_context] = Computed(pending, body, 0, given_up_ms)
         if self._announcements.wanted:
             tx = outcome.transaction or self._transaction(moment, "event")
             self._announcements.call(pending, outcome.answer, tx, self._last_proposal)
@@ -192,6 +192,11 @@ class Leader:
         if not self._step(result.key.action, lambda step: duty.finished(step, work, result), moment):
             self._supervisor.again(work, RETRY_S, self._replica.effects)
 
+    def give_up_late(self, now_ms: int) -> None:
+        """The others are there and do not write: whoever waits is told so in the end."""
+        for computed in self._queue.late(now_ms):
+            self._replica.refuse(computed.pending, _no_majority_in_time())
+
     def run_timers(self, moment: Moment) -> None:
         for timer in self._timers.due(moment.ms):
             self._step(timer.name, timer.run, moment)
@@ -213,5 +218,9 @@ class Leader:
         return True
 
 
-def _outcome_unknown() -> ApiError:
+def _no_majority_in_time() -> ApiError:
+    return internal("No majority had the change in time: whether it will happen is unknown")
+
+
+def _leadership_lost() -> ApiError:
     return internal("Leadership was lost before a majority had the change: whether it will happen is unknown")

@@ -144,6 +144,7 @@ class Node:
         self._replica.raft.tick(moment.ms)
         self._settle(moment)
         self._advance_snapshots(moment)
+        self._leader.give_up_late(moment.ms)
         if self._leader.ready and self._stopping_ms is None:
             self._leader.run_timers(moment)
             self._membership.advance(moment.ms)

@@ -32,11 +32,13 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """An answer that must not leave before `index` is committed and applied."""
+    """An answer that must not leave before `index` is committed and applied. From `given_up_ms` on nobody waits for that
+    any more."""
 
     pending: Pending
     body: bytes
     index: int
+    given_up_ms: int
 
     @property
     def client(self) -> Client:
@@ -48,7 +50,7 @@ class Computed:
 
 
 class CommitQueue:
-    """Computed answers in the order of the entries they wait for."""
+    """Computed answers in the order of the entries they wait for, which is that in which they are given up."""
 
     def __init__(self) -> None:
         self._waiting: deque[Computed] = deque()
@@ -62,6 +64,11 @@ class CommitQueue:
     def applied(self, index: int) -> Iterator[Computed]:
         """Gives out the answers that `index` sets free."""
         while self._waiting and self._waiting[0].index <= index:
+            yield self._waiting.popleft()
+
+    def late(self, now_ms: int) -> Iterator[Computed]:
+        """Gives out the answers that have waited for too long."""
+        while self._waiting and self._waiting[0].given_up_ms <= now_ms:
             yield self._waiting.popleft()
 
     def abandon(self) -> Iterator[Computed]:

@@ -17,10 +17,10 @@ class NodeSettings:
     `join`: this server is added to a zone that exists already; `servers` then are those it asks first, and itself.
 
     `hold_ms`: how long a request waits for a leader to be found while a majority is in reach. `forward_timeout_ms`: how
-    long one sent to the leader waits for its answer. `log_retention_*`: how much of the applied log is kept for servers
-    that were away for a while; one that needs more gets a snapshot. `linearizable`: methods that read (one.vm.info) and are
-    to be answered by the leader from the newest state instead of locally. `events`: whether this server publishes what
-    happens while it leads. Credentials only count in an empty
+    long one sent to the leader waits for its answer, and one at the leader for a majority to write. `log_retention_*`: how
+    much of the applied log is kept for servers that were away for a while; one that needs more gets a snapshot.
+    `linearizable`: methods that read (one.vm.info) and are to be answered by the leader from the newest state instead of
+    locally. `events`: whether this server publishes what happens while it leads. Credentials only count in an empty
     database; without a `serveradmin_password` a random one is made.
     """
 

@@ -101,6 +101,17 @@ def test_writers_waiting_for_a_lost_majority_learn_that_their_outcome_is_unknown
     assert "unknown" in answer[1]
 
 
+def test_writers_do_not_wait_for_ever_for_others_that_are_there_and_do_not_write() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.slow_disks = {number for number in range(3) if number != leader}
+    answer = cluster.call(leader, "one.template.allocate", "NAME = t", within_ms=12_000)
+    assert "No majority had the change in time" in answer[1]
+    assert cluster.leader() == leader
+    cluster.slow_disks.clear()
+    assert cluster.call(leader, "one.template.allocate", "NAME = u")[0] is True
+
+
 def test_an_isolated_leader_never_answers_a_linearizable_read_from_stale_state() -> None:
     cluster = Cluster(3)
     old = cluster.elect()

@@ -760,7 +760,9 @@ def test_copies_of_a_server_that_lost_its_disk_do_not_count() -> None:
     subject.receive(1, AppendAccepted(subject.node.term, index, emptied=True))
     subject.receive(2, AppendAccepted(subject.node.term, index))
     assert subject.node.commit_index < index
-    subject.receive(1, AppendAccepted(subject.node.term, index))
+    late = subject.node.propose([b"y"], subject.now_ms)
+    subject.settle()
+    subject.receive(1, AppendAccepted(subject.node.term, late))
     assert subject.node.commit_index < index, "an answer from before it lost its disk"
     subject.receive(3, AppendAccepted(subject.node.term, index))
     assert subject.node.commit_index == index
@@ -795,6 +797,8 @@ def test_voter_that_lost_its_disk_is_made_a_learner_and_told_once_that_is_commit
     assert only(Welcome, subject.sent) == []
     emptied(subject, 1)
     assert not subject.node.learner_ready(1)
+    subject.wait(HEARTBEAT_MS)
+    assert only(Welcome, subject.sent) == []
     subject.acknowledge(2)
     subject.wait(HEARTBEAT_MS)
     assert only(Welcome, to(1, subject.sent)) == [Welcome(subject.node.term, subject.node.last_index)]
