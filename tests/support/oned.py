@@ -182,11 +182,13 @@ class OnedZone:
         return self.servers[number]
 
     def start(self) -> OnedZone:
+        """Until every server counts: one that comes after the others have begun learns first, and is no help until then."""
         for server in self.servers:
             server.start()
         self.leader()
         for server in self.servers:
             server.ready()
+            until(lambda server=server: server.health().get("votes"))  # type: ignore[misc]
         return self
 
     def leader(self) -> Oned:

@@ -50,7 +50,7 @@ LEADING = ("solo", Role.LEADER.value)
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
     """What health checks and metrics tell. `serving`: reads from this server are good; `reason` why not. `voters` and
-    `learners`: ids in the membership that counts now."""
+    `learners`: ids in the membership that counts now; `votes`: whether this server counts in it."""
 
     server_id: int
     role: str
@@ -66,6 +66,7 @@ class NodeStatus:
     peers: tuple[int, ...]
     voters: tuple[int, ...]
     learners: tuple[int, ...]
+    votes: bool
 
 
 class Node:
@@ -423,6 +424,7 @@ class Node:
             peers=tuple(sorted(self._connected)),
             voters=raft.configuration.voters,
             learners=raft.configuration.learners,
+            votes=raft.votes,
         )
 
     def _role(self) -> str:

@@ -291,6 +291,12 @@ class RaftNode:
         return core.removed or (bool(committed.voters) and core.server_id not in committed)
 
     @property
+    def votes(self) -> bool:
+        """Whether this server counts towards majorities: not while it only learns, nor after it came with an empty disk."""
+        core = self._core
+        return core.server_id in core.configurations.current.voters and not (core.emptied or core.blank)
+
+    @property
     def commit_index(self) -> int:
         return self._core.commit_index
 

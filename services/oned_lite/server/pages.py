@@ -42,6 +42,7 @@ def _health(engine: Engine) -> HttpAnswer:
         "peers": status.peers,
         "voters": status.voters,
         "learners": status.learners,
+        "votes": status.votes,
         "database": engine.storage_problem or "ok",
         "time": engine.time_s,
     }
