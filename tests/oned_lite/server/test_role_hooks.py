@@ -89,7 +89,7 @@ async def test_a_stop_in_the_middle_of_the_farewell_does_not_cut_it_short(tmp_pa
 
 
 async def test_a_command_that_is_not_there_stops_nobody(tmp_path: Path) -> None:
-    made = RoleHooks((str(tmp_path / "none"),), ("touch", str(tmp_path / "done")))
+    made = RoleHooks((str(tmp_path / "none"),), ("sh", "-c", f"touch {tmp_path}/done"))
     made.role_changed(RoleChanged("leader", 1, 0))
     task = asyncio.create_task(made.run(1))
     await asyncio.sleep(0)
