@@ -23,7 +23,8 @@ def compose_fields(scope: Scope, route: Route, *, keep_alive: bool) -> tuple[Par
     for name, template in route.set_headers:
         parts += _line(scope, name, template)
     if b"host" not in route.replaced:
-        parts.append(b"Host: %b\r\n" % request.host if request.host else b"")
+        # HTTP/1.0 clients may name none, but what goes on as HTTP/1.1 must.
+        parts.append(b"Host: %b\r\n" % (request.host or scope.names.proxy_host))
     parts += _connection_lines(request, route, keep_alive=keep_alive)
     hidden = _NOT_FORWARDED | route.replaced | set(request.connection_options)
     parts += [field.line + CRLF for field in request.fields

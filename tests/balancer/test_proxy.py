@@ -148,6 +148,15 @@ async def test_http_1_0_clients_get_no_chunks_and_a_close(upstream: Start) -> No
         assert await client.rest() == b""
 
 
+async def test_a_client_that_names_no_host_is_passed_on_under_the_name_of_the_group(upstream: Start) -> None:
+    server = await upstream("a")
+    async with running(settings_for([server])) as balancer:
+        client = await balancer.client()
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert (await client.answer()).body == b"a"
+    assert fields_of(server.heads[0])["host"] == "app"
+
+
 async def test_head_204_and_304_have_no_body_and_keep_the_connection(upstream: Start) -> None:
     server = await upstream("a", always(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n"))
     async with running(settings_for([server])) as balancer:

@@ -29,6 +29,7 @@ TAIL = """\
 - A request is framed strictly: a line that ends in LF alone, a control character in a field or in the decoded path, and any
   doubt about where a body ends is answered 400, where nginx lets some of these pass.
 - Fields that are too large are answered 431 (nginx: 400), and requests over `worker_connections` 503 (nginx closes).
+- A head or body that does not end in time is answered 408, which nginx only logs.
 - Answers of upstreams are framed strictly, too: contradicting or repeated lengths are a 502.
 - `Date` and `Server` of an upstream are passed on; of its own the balancer adds neither.
 - The only server of a group is never tried twice, and never taken out, as in nginx; but active checks can take it out.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from services.balancer.wire.errors import CONTINUE
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import find_head, unreadable
 
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 MAX_PIPELINED: Final = 1 << 16
 MAX_WAITING: Final = 1 << 19
 LINGER_S: Final = 5.0
@@ -195,8 +197,8 @@ class ClientConnection(Timed):
                 self.hold()
 
     def _receive_head(self, data: bytes) -> None:
-        if data[:2] == b"\r\n":
-            data = data[2:]  # a line left over by some old clients, RFC 9112 section 2.2
+        if data[:2] == b"\r\n":  # lines left over by some old clients, RFC 9112 section 2.2
+            data = _EMPTY_LINES.sub(b"", data, count=1)
         if not data:
             self._pending = b""
             return

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from services.balancer.wire.fields import (
     CRLF,
-    TOKEN,
     Field,
     FieldParser,
     FramingError,
@@ -16,6 +15,7 @@ from services.balancer.wire.fields import (
     list_items,
 )
 
+_METHOD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 _TARGET_BAD: Final = bytes(range(33)) + b"\x7f"
 _HOST_BAD: Final = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
 _UNIQUE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
@@ -197,8 +197,11 @@ def _request_line(line: bytes) -> tuple[bytes, bytes]:
     if len(parts) != 3:
         raise FramingError("malformed request line")
     method, target, version = parts
-    if method not in _USUAL_METHODS and (not method or method.translate(None, TOKEN)):
-        raise FramingError("malformed request line")
+    if method not in _USUAL_METHODS:
+        if not method or method.translate(None, _METHOD):
+            raise FramingError("malformed request line")
+        if method == b"TRACE":
+            raise FramingError("the method is not offered", 405)
     if not target or len(target.translate(None, _TARGET_BAD)) != len(target):
         raise FramingError("malformed request target")
     if len(version) != 8:
@@ -229,7 +232,7 @@ def _unique_fields(fields: list[Field]) -> dict[bytes, bytes]:
 def _split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes, bytes]:
     """Authority (absolute form only), path and query of a target."""
     if method == b"CONNECT" and target[:1] == b"/":
-        raise FramingError("CONNECT is not offered", 405)
+        raise FramingError("the method is not offered", 405)
     authority: bytes | None = None
     if target[:1] != b"/":
         if target == b"*" and method == b"OPTIONS":
