@@ -233,3 +233,61 @@ def test_every_problem_is_named_with_its_line_at_once(tmp_path: Path) -> None:
     assert lines == sorted(lines)
     assert lines == [2, 2, 4, 5, 5, 5, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 14, 14, 15, 16, 16, 16, 17, 17, 17, 17,
                      18, 18, 19, 21]  # fmt: skip
+
+CHECKED = """
+events {}
+http {
+  match well {
+    status 200-299 304; header Content-Type ~ json; header ! X-Broken; header X-Mode != test; body ~ '"ok": *true';
+  }
+  match ill { status ! 500-599; body !~ maintenance; }
+  upstream app { server 127.0.0.1:2; server 127.0.0.1:3 drain; state FOLDER/state.json; }
+  server { listen 127.0.0.1:8081; location /api { api write=on; } }
+  server {
+    listen 127.0.0.1:1;
+    location / {
+      proxy_pass http://app; proxy_read_timeout 2s;
+      health_check interval=3s jitter=1s fails=2 passes=3 uri=/ready port=99 match=well mandatory persistent;
+      health_check match=ill;
+    }
+  }
+}
+"""
+
+
+def test_checks_and_their_conditions_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "site.conf"
+    path.write_text(CHECKED.replace("FOLDER", str(tmp_path)))
+    plan = read_plan(path)
+    assert (plan.settings.status, plan.settings.status_allows_changes) == ("127.0.0.1:8081", True)
+    assert plan.settings.state_file == f"{tmp_path}/state.json"
+    assert list(plan.listeners) == ["127.0.0.1:1"]
+    assert [server.drain for server in plan.groups["app"].servers] == [False, True]
+    well, ill = plan.groups["app"].checks
+    assert (well.interval_s, well.jitter_s, well.fails, well.passes, well.uri, well.port) == (3, 1, 2, 3, "/ready", 99)
+    assert well.mandatory and well.persistent and well.timeout_s == ill.timeout_s == 2
+    good = {"content-type": "application/json", "x-mode": "live"}
+    assert not well.match.complaint(304, good, b'{\n"ok":  true}')
+    for status, headers, body in (
+        (500, good, b'"ok": true'),
+        (200, {**good, "content-type": "text/html"}, b'"ok": true'),
+        (200, {**good, "x-broken": ""}, b'"ok": true'),
+        (200, {**good, "x-mode": "test"}, b'"ok": true'),
+        (200, good, b'"ok": false'),
+    ):
+        assert well.match.complaint(status, headers, body)
+    assert not ill.match.complaint(404, {}, b"")
+    assert ill.match.complaint(503, {}, b"") and ill.match.complaint(200, {}, b"in maintenance")
+
+
+def test_one_server_listens_with_and_without_tls(certificates: Path) -> None:
+    path = certificates / "mixed.conf"
+    path.write_text(
+        "events {} http { server { listen 127.0.0.1:80; listen 127.0.0.1:443 ssl; location / { return 200 $scheme; } "
+        f"ssl_certificate {certificates}/one.example.pem; ssl_certificate_key {certificates}/one.example.key; }} }}"
+    )
+    listeners = read_plan(path).listeners
+    assert {address: bool(listener.tls) for address, listener in listeners.items()} == {
+        "127.0.0.1:80": False,
+        "127.0.0.1:443": True,
+    }
