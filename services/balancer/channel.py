@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from services.common import logs
+
 _PIECE = 1 << 16
 _MAX_FDS = 32
 
@@ -107,7 +109,8 @@ class Channel:
                 break
             try:
                 message = self._decoder.decode(self._data[4:end])
-            except msgspec.DecodeError:  # another version of the program, that we cannot talk to
+            except msgspec.DecodeError as error:  # another version of the program, that we cannot talk to
+                logs.get("channel").error("cannot read what another process says", reason=str(error))
                 self._lose()
                 return False
             del self._data[:end]

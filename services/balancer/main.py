@@ -100,16 +100,28 @@ def _upgrade(pid_file: str) -> str:
         return f"{path} names no process"
     try:
         os.kill(old, signal.SIGUSR2)
-        deadline = time.monotonic() + READY_S
-        while read_pid(path) in (0, old):
-            if time.monotonic() > deadline:
-                return f"no new program came up, process {old} goes on; its log says why"
-            time.sleep(LOOK_S)
+        if not _replaced(path, old):
+            return f"no new program came up, process {old} goes on; its log says why"
         os.kill(old, signal.SIGQUIT)
     except OSError as error:
         return f"process {old}: {error.strerror}"
     print(f"process {read_pid(path)} serves; process {old} ends when its last client has left")
     return ""
+
+
+def _replaced(path: Path, old: int) -> bool:
+    """Wait for the pid file to name a new program; false once it names the old one again, which had stepped aside."""
+    aside = False
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        pid = read_pid(path)
+        if pid not in (0, old):
+            return True
+        if aside and pid == old:
+            return False
+        aside = aside or not pid
+        time.sleep(LOOK_S)
+    return False
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
-from services.balancer.core.groups import Group, Member
+from services.balancer.core.groups import Group
+from services.balancer.core.roster import Member
 from services.balancer.core.shared import Memory
 from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.client import ClientConnection

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from services.balancer.core.health import CheckSettings, Guards, ejection_allowed, panics
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.core.retry import RetryPolicy, tries_for
+from services.balancer.core.roster import Member
 from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import RoundRobin, Turn, method_named
 
@@ -39,17 +40,6 @@ class GroupSettings:
     queue: int = 0
     queue_timeout_s: float = 60.0
     zone: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """One server as it stands: what another process needs to see the group alike."""
-
-    id: int
-    settings: PeerSettings
-    draining: bool
-    verdict: Verdict
-    ramp_from: float | None
 
 
 class Group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.balancer.channel import Message, WithDescriptor
-from services.balancer.core.groups import Member
+from services.balancer.core.roster import Member
 from services.balancer.settings import Settings
 from services.balancer.status.figures import Figures
 
