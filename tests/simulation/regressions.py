@@ -15,4 +15,6 @@ REGRESSIONS: dict[str, Plan] = {
     "servers that lost their disks elect one that lacks something": _plan(1, 3, "lost-disk", "crash"),
     "a leader with a stalled disk keeps its writers waiting": _plan(1, 3, "stalled-disk", "pause"),
     "a server that stops is elected and goes on leading": _plan(5, 3, "restart", "hand-over", "stalled-disk"),
+    "a leader that has slept is asked to hand over": plan(5170),
+    "servers that lost their disks are counted on when another one is removed": plan(5158),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.common.xmlrpc import Fault, Value, decode_call
@@ -21,7 +22,7 @@ from services.oned_lite.raft.messages import decode as decode_message
 from services.oned_lite.raft.messages import encode as encode_message
 from services.oned_lite.raft.node import RaftNode
 from services.oned_lite.raft.output import Output, RoleChange
-from services.oned_lite.raft.types import BrokenInvariant, Entry, EntryKind, Role
+from services.oned_lite.raft.types import BrokenInvariant, Entry, EntryKind, NotLeader, Role
 from services.oned_lite.raft.types import Configuration as Founders
 from services.oned_lite.state import ChangeSet, Store
 
@@ -207,7 +208,8 @@ class Node:
     def hand_over(self, moment: Moment) -> None:
         """Lets another server lead, if this one does and there is one that can."""
         if self._replica.raft.role is Role.LEADER and not self._replica.settings.solo:
-            self._replica.raft.transfer_leadership(None, moment.ms)
+            with suppress(NotLeader):  # it has slept, and notices only now that it no longer leads
+                self._replica.raft.transfer_leadership(None, moment.ms)
         self._settle(moment)
 
     def hurry(self, moment: Moment) -> None:

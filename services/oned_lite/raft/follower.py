@@ -59,7 +59,9 @@ class Follower:
         core = self._core
         hint_index = core.log.last_at_most(append.prev_index, append.prev_term)
         hint_term = core.log.term_at(hint_index) or 0
-        core.send(sender, AppendRejected(core.term, append.prev_index, hint_index, hint_term, core.log.last_index))
+        last_index = core.log.last_index
+        answer = AppendRejected(core.term, append.prev_index, hint_index, hint_term, last_index, core.emptied)
+        core.send(sender, answer)
 
     def on_heartbeat(self, sender: int, heartbeat: Heartbeat) -> None:
         core = self._core
@@ -103,7 +105,7 @@ class Follower:
             return
         received = self._receive(chunk)
         if received < chunk.total:
-            core.send(sender, SnapshotResponse(core.term, meta.index, received))
+            core.send(sender, SnapshotResponse(core.term, meta.index, received, core.emptied))
             return
         data, self._incoming = bytes(self._incoming.data) if self._incoming else b"", None
         core.install(meta)

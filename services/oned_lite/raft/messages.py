@@ -69,6 +69,7 @@ class AppendRejected(_Message, frozen=True, array_like=True, tag=7):
     hint_index: int
     hint_term: int
     last_index: int
+    emptied: bool = False
 
 
 class Heartbeat(_Message, frozen=True, array_like=True, tag=8):
@@ -107,6 +108,7 @@ class SnapshotResponse(_Message, frozen=True, array_like=True, tag=11):
 
     index: int
     received: int
+    emptied: bool = False
 
 
 class TimeoutNow(_Message, frozen=True, array_like=True, tag=12):

@@ -150,6 +150,8 @@ class Replication:
 
     def on_rejected(self, sender: int, answer: AppendRejected) -> None:
         progress = self.heard(sender)
+        if progress is not None:
+            self._note_emptiness(sender, progress, answer.emptied)
         if progress is not None and progress.believes(answer.prev_index, answer.last_index):
             progress.probe_from(self._core.log.last_at_most(answer.hint_index, answer.hint_term) + 1)
 
@@ -170,6 +172,8 @@ class Replication:
 
     def on_snapshot_response(self, sender: int, answer: SnapshotResponse) -> None:
         progress = self.heard(sender)
+        if progress is not None:
+            self._note_emptiness(sender, progress, answer.emptied)
         snapshot = progress.snapshot if progress else None
         if progress is None or snapshot is None or snapshot.meta.index != answer.index:
             return

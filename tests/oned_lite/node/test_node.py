@@ -203,6 +203,14 @@ def test_writes_made_while_leadership_is_handed_over_wait_for_what_comes_of_it()
     assert cluster.answers[key] == [True, 0, 0]
 
 
+def test_a_leader_that_has_slept_may_be_asked_to_hand_over() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect()
+    cluster.now_ms += 60_000
+    cluster.nodes[leader].hand_over(cluster.moment())  # type: ignore[union-attr]
+    assert cluster.leader() is None
+
+
 def test_a_server_that_is_elected_while_it_stops_hands_over_again() -> None:
     cluster = Cluster(3)
     leader = cluster.elect()

@@ -17,6 +17,7 @@ from services.oned_lite.raft import (
 from services.oned_lite.raft.messages import (
     AppendAccepted,
     AppendEntries,
+    AppendRejected,
     CommitNotice,
     Diverged,
     Heartbeat,
@@ -766,6 +767,14 @@ def test_copies_of_a_server_that_lost_its_disk_do_not_count() -> None:
     assert subject.node.commit_index < index, "an answer from before it lost its disk"
     subject.receive(3, AppendAccepted(subject.node.term, index))
     assert subject.node.commit_index == index
+
+
+def test_server_that_lost_its_disk_is_not_counted_on_whatever_it_answers_first() -> None:
+    subject = Subject(voters=range(4)).lead_with(1, 2)
+    subject.receive(3, AppendRejected(subject.node.term, subject.node.last_index, 0, 0, 0, emptied=True))
+    for _ in range(ELECTION_TIMEOUT_MS // HEARTBEAT_MS // 2):
+        subject.wait(HEARTBEAT_MS)
+    assert subject.node.configuration == Configuration((0, 1, 2), (3,)), "it learns again"
 
 
 def test_server_that_lost_its_disk_confirms_no_read() -> None:
