@@ -6,14 +6,13 @@ import enum
 from typing import Final
 
 from services.balancer.wire.fields import (
-    ACCELERATION,
     BREAKS_A_LINE,
     CRLF,
     DIGITS,
-    HOP_BY_HOP,
     Field,
     FieldParser,
     FramingError,
+    Sightings,
     connection_options,
     content_length,
 )
@@ -22,7 +21,7 @@ MAX_HEAD: Final = 32768
 MAX_FIELDS: Final = 200
 MAX_HEADS: Final = 512
 MAX_REMEMBERED_HEAD: Final = 2048
-_HIDDEN: Final = HOP_BY_HOP - {b"trailer"}
+_USUAL_OPTIONS: Final = frozenset((b"close", b"keep-alive"))  # name no fields but hidden ones
 
 
 class Framing(enum.Enum):
@@ -84,13 +83,14 @@ def find_response_head(data: bytes) -> int:
 
 
 class ResponseParser:
-    """Parses complete heads; remembers those seen lately, bounded in number and size."""
+    """Parses complete heads; remembers those that come again, bounded in number and size."""
 
-    __slots__ = ("_fields", "_status_lines", "known")
+    __slots__ = ("_fields", "_sightings", "_status_lines", "known")
 
     def __init__(self) -> None:
         self.known: dict[bytes, ResponseHead] = {}  # heads of answers to plain requests; see ``parse``
         self._fields = FieldParser()
+        self._sightings = Sightings(MAX_HEADS)
         self._status_lines: dict[bytes, tuple[int, int, bytes]] = {}
 
     def parse(self, head: bytes, *, to_head_request: bool = False, upgrade_asked: bool = False) -> ResponseHead:
@@ -113,7 +113,7 @@ class ResponseParser:
         return parsed
 
     def _remember(self, head: bytes, parsed: ResponseHead) -> None:
-        if len(head) <= MAX_REMEMBERED_HEAD:
+        if len(head) <= MAX_REMEMBERED_HEAD and self._sightings.again(head):
             if len(self.known) >= MAX_HEADS:
                 self.known.clear()
             self.known[head] = parsed
@@ -130,11 +130,11 @@ class ResponseParser:
 
 def _kept(fields: list[Field], options: list[bytes], framing: Framing) -> list[bytes]:
     """Lines that go on to the client: all but those that belong to the connection to the upstream."""
+    named = [option for option in options if option not in _USUAL_OPTIONS]
     kept: list[bytes] = []
     for field in fields:
-        name = field.name
-        hidden = name in options or (field.special and (name in _HIDDEN or name.startswith(ACCELERATION)))
-        if not hidden or (framing is CHUNKED and name == b"transfer-encoding"):
+        hidden = field.hidden or (named and field.name in named)
+        if not hidden or (framing is CHUNKED and field.name == b"transfer-encoding"):
             kept.append(field.line)
     return kept
 
