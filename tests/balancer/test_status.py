@@ -42,8 +42,10 @@ async def status_of(settings: Settings, state_file: Path | None = None) -> Async
         changes.restore()
         listener = StatusListener(balancer.balancer, changes, no_reload)
         port = await listener.open(settings)
-        yield balancer, Api(session, port)
-        await listener.close()
+        try:
+            yield balancer, Api(session, port)
+        finally:
+            await listener.close()
 
 
 async def test_json_metrics_and_dashboard_tell_the_same(upstream: Start) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class Changes:
         if any(not isinstance(value, bool) and value < (field == "weight") for field, value in fields.items()):
             raise ValueError("weight is at least 1; the other numbers are not negative")
         if fields:
-            peer.configure(_replaced(peer, fields))
+            peer.configure(dataclasses.replace(peer.settings, **fields))
         if change.drain is not None:
             peer.draining = change.drain
         group.refresh()
@@ -161,8 +162,3 @@ class Changes:
 
 def _persistent(group: Group) -> bool:
     return any(check.persistent for check in group.settings.checks)
-
-
-def _replaced(peer: Peer, fields: dict[str, int | float | bool]) -> PeerSettings:
-    current = {name: getattr(peer.settings, name) for name in PeerSettings.__slots__}
-    return PeerSettings(**{**current, **fields})
