@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.common.template import Template, Vector, parse
+from services.common.template import Template, Value, Vector, parse
 from services.oned_lite.model.configuration import Configuration
 
 from .oned_built_in import BUILT_IN, BUILT_IN_DRIVERS
@@ -15,11 +15,17 @@ NOTHING = Template()
 
 def default_configuration(*, datastore_location: Path, port: int, instead: Template = NOTHING) -> Configuration:
     """That of a daemon without an oned.conf: as with the one that OpenNebula ships, and with the dummy hypervisor.
-    `instead`: what is otherwise.
+    `instead`: what is otherwise; of vectors, the keys that they name.
     """
     repeated = ((name, value) for name, values in LISTS.items() for value in values.split())
     shipped = Template.of((*parse(SINGLE_VALUES).attributes, *parse(DRIVERS).attributes, *repeated))
-    return configuration(shipped.merge(instead), datastore_location=datastore_location, port=port)
+    otherwise = Template.of((name, _completed(shipped, name, value)) for name, value in instead)
+    return configuration(shipped.merge(otherwise), datastore_location=datastore_location, port=port)
+
+
+def _completed(shipped: Template, name: str, value: Value) -> Value:
+    whole = shipped.vector(name)
+    return value if whole is None or isinstance(value, str) else whole.merged(value)
 
 
 def configuration(given: Template, *, datastore_location: Path, port: int) -> Configuration:

@@ -53,7 +53,7 @@ def test_fast_errors_reach_users_of_passive_checks_and_active_ones_end_them(tmp_
     assert summary["passive", "detect_s"] == summary["passive", "told_s"] == "never"
     assert 0 <= float(summary["active", "detect_s"]) < 1.5
     assert 0 < float(summary["active", "told_s"]) < 1.5
-    assert 0 < float(summary["active", "errors"]) < float(summary["passive", "errors"])
+    assert float(summary["active", "errors"]) < float(summary["passive", "errors"])
     assert float(summary["passive", "probes_per_s"]) == 0 < float(summary["active", "probes_per_s"])
     assert float(summary["active", "balancer_cpu_s"]) > 0 < float(summary["active", "servers_cpu_s"])
     assert len(rows(tmp_path / "requests.csv")) > 100

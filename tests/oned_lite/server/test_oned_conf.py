@@ -171,6 +171,7 @@ def test_without_a_file_the_configuration_tells_of_the_settings(folder: Path) ->
     assert [vector["SERVER_ID"] for vector in found.vectors("FEDERATION")] == ["3"]
     assert [vector["BACKEND"] for vector in found.vectors("DB")] == ["mysql"]
     assert [vector["ELECTION_TIMEOUT_MS"] for vector in found.vectors("RAFT")] == ["1000"]
+    assert [vector["LIMIT_PURGE"] for vector in found.vectors("RAFT")] == ["100000"]
     assert "hush" not in found.to_text()
 
 
