@@ -101,6 +101,11 @@ class Oned:
             raise DaemonError(f"oned-lite has ended:\n{self.log_tail()}")
         return self.page("/healthz")[0] == http.client.OK
 
+    def votes(self) -> bool:
+        """Whether it counts in its cluster."""
+        status, health = self.page("/healthz")
+        return status == http.client.OK and health["votes"]
+
     def page(self, path: str) -> tuple[int, Any]:
         """Status and JSON of GET `path`; status 0 where nobody listens."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
@@ -159,13 +164,18 @@ class OnedCluster:
         return [server.endpoint for server in self.servers]
 
     def start(self) -> None:
-        """Starts the servers that do not run, and waits until all serve and one leads. Raises DaemonError."""
+        """Starts the servers that do not run, and waits until all serve and vote and one leads. Raises DaemonError.
+
+        A server that comes after the others have begun learns first: until it votes it stands in for none that is killed.
+        """
         stopped = [server for server in self.servers if not server.runs]
         for server in stopped:
             server.launch()
         for server in stopped:
             wait_for(server.serves, f"{server.endpoint} does not serve", server)
         self.leader()
+        for server in stopped:
+            wait_for(server.votes, f"{server.endpoint} does not vote", server)
 
     def stop(self) -> None:
         for server in self.servers:
