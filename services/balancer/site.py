@@ -486,9 +486,3 @@ def valid_address(text: str) -> bool:
     """Whether a text is HOST:PORT with a port from 0 to 65535."""
     host, colon, port = text.rpartition(":")
     return bool(colon and host) and port.isdigit() and int(port) <= 65535
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host, without brackets, and port of a valid address."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)

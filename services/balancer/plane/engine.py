@@ -13,6 +13,7 @@ from services.balancer.plane.pool import Pool
 from services.balancer.plane.prepared import Prepared, Router
 from services.balancer.plane.timers import Wheel
 from services.balancer.site import ListenerPlan, Plan
+from services.balancer.wire.fields import remember
 from services.balancer.wire.request import HeadLimits, RequestParser
 
 if TYPE_CHECKING:
@@ -58,11 +59,8 @@ class ListenerState:
         self.prepared.clear()
 
     def remember(self, head: bytes, prepared: Prepared) -> None:
-        if len(head) > MAX_PREPARED_HEAD:
-            return
-        if len(self.prepared) >= MAX_PREPARED:
-            self.prepared.clear()
-        self.prepared[head] = prepared
+        if len(head) <= MAX_PREPARED_HEAD:
+            remember(self.prepared, head, prepared, MAX_PREPARED)
 
 
 class Engine:

@@ -10,7 +10,7 @@ from services.balancer.core.paths import BadPath, normalise
 from services.balancer.core.routing import Locations
 from services.balancer.core.variables import Client, Names, Part, Scope, join_parts
 from services.balancer.site import ListenerPlan, Route
-from services.balancer.wire.fields import FramingError
+from services.balancer.wire.fields import FramingError, remember
 from services.balancer.wire.request import FieldBlock, RequestHead
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ class Router:
         name = host.lower() if host[:1] == b"[" else host.lower().partition(b":")[0]
         locations = self._hosts.find(name).locations
         if len(host) <= MAX_HOST_BYTES:
-            if len(self._known) >= MAX_HOSTS:
-                self._known.clear()
-            self._known[host] = locations
+            remember(self._known, host, locations, MAX_HOSTS)
         return locations
 
 

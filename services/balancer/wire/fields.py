@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 CRLF: Final = b"\r\n"
 TOKEN: Final = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -15,6 +15,8 @@ HOP_BY_HOP: Final = frozenset(
 ACCELERATION: Final = b"x-accel-"  # how an upstream speaks to its proxy alone
 _END_TO_END: Final = frozenset((b"content-length", b"expect", b"host", b"trailer"))
 _FRAMES: Final = HOP_BY_HOP | _END_TO_END
+
+T = TypeVar("T")
 
 MAX_LINES: Final = 4096
 MAX_NAMES: Final = 512
@@ -81,6 +83,13 @@ def _split(line: bytes) -> tuple[bytes, bytes]:
     return name, value.strip(b" \t")
 
 
+def remember(known: dict[bytes, T], key: bytes, value: T, most: int) -> None:
+    """Keep a value in a memory for at most so many, which starts anew when it is full."""
+    if len(known) >= most:
+        known.clear()
+    known[key] = value
+
+
 class Sightings:
     """Tells what has come before. What comes once only, such as a request's number, is not worth remembering."""
 
@@ -129,17 +138,13 @@ class FieldParser:
             name = self._name(text)
         field = Field(name, value, line)
         if len(line) <= MAX_REMEMBERED_LINE and self._sightings.again(line):
-            if len(self._known) >= MAX_LINES:
-                self._known.clear()
-            self._known[line] = field
+            remember(self._known, line, field, MAX_LINES)
         return field
 
     def _name(self, text: bytes) -> Name:
         name = Name(text)
         if len(text) <= MAX_REMEMBERED_NAME:
-            if len(self._names) >= MAX_NAMES:
-                self._names.clear()
-            self._names[text] = name
+            remember(self._names, text, name, MAX_NAMES)
         return name
 
 

@@ -13,6 +13,7 @@ from services.balancer.wire.fields import (
     connection_options,
     content_length,
     list_items,
+    remember,
 )
 
 _METHOD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
@@ -180,9 +181,7 @@ class RequestParser:
             raise FramingError("too many header lines", 431)
         block = FieldBlock(_minor(lines[0]), self._fields.parse(lines))
         if len(raw) <= MAX_REMEMBERED_BLOCK:
-            if len(self._blocks) >= MAX_BLOCKS:
-                self._blocks.clear()
-            self._blocks[raw] = block
+            remember(self._blocks, raw, block, MAX_BLOCKS)
         return block
 
 

@@ -15,6 +15,7 @@ from services.balancer.wire.fields import (
     Sightings,
     connection_options,
     content_length,
+    remember,
 )
 
 MAX_HEAD: Final = 32768
@@ -114,17 +115,13 @@ class ResponseParser:
 
     def _remember(self, head: bytes, parsed: ResponseHead) -> None:
         if len(head) <= MAX_REMEMBERED_HEAD and self._sightings.again(head):
-            if len(self.known) >= MAX_HEADS:
-                self.known.clear()
-            self.known[head] = parsed
+            remember(self.known, head, parsed, MAX_HEADS)
 
     def _status_line(self, line: bytes) -> tuple[int, int, bytes]:
         parsed = self._status_lines.get(line)
         if parsed is None:
             parsed = _parse_status_line(line)
-            if len(self._status_lines) >= MAX_HEADS:
-                self._status_lines.clear()
-            self._status_lines[line] = parsed
+            remember(self._status_lines, line, parsed, MAX_HEADS)
         return parsed
 
 
