@@ -271,6 +271,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     workers: Annotated[int, Meta(ge=1, le=MAX_WORKERS)] = 1
+    worker_timeout_s: Annotated[float, Meta(ge=3, le=3600)] = 15
     pid_file: str = ""
     quit_timeout_s: Seconds = 0
     listen: OneOrMore = []

@@ -122,8 +122,8 @@ class RawClient:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def answer(self, *, bodiless: bool = False) -> Answer:
-        async with asyncio.timeout(DEADLINE_S):
+    async def answer(self, *, bodiless: bool = False, within_s: float = DEADLINE_S) -> Answer:
+        async with asyncio.timeout(within_s):
             head = await self.reader.readuntil(b"\r\n\r\n")
             fields = fields_of(head)
             if bodiless or head.split(b" ")[1] in (b"204", b"304") or head.split(b" ")[1].startswith(b"1"):

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from services.balancer.workers.backoff import CALM_S, LONGEST_S, Backoff
-from tests.balancer.programs import program
-from tests.balancer.support import RawClient, Upstream, always, answer, eventually
+from tests.balancer.programs import START_S, Program, program
+from tests.balancer.support import RawClient, Upstream, always, answer, eventually, request
 
 Start = Callable[..., Awaitable[Upstream]]
 FAST = {"interval_s": 0.1, "timeout_s": 5, "uri": "/healthz"}
@@ -68,6 +68,67 @@ async def test_a_dead_worker_costs_its_own_connections_only_and_is_replaced(upst
             return all(worker["requests"] for worker in (await running.status())["workers"])
 
         await running.until(both_serve)
+
+
+async def test_a_worker_that_hangs_is_replaced_and_one_that_was_only_paused_is_not(
+    upstream: Start, tmp_path: Path
+) -> None:
+    async def hold_some(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        if b"/held" in head:
+            await up.release.wait()
+        writer.write(answer(b"a"))
+
+    server = await upstream("a", hold_some)
+    async with program(tmp_path, [server], workers=2, worker_timeout_s=4, group={"zone": True}) as running:
+        held = [await ask(running, "/held") for _ in range(12)]
+        await running.until(lambda: len(server.heads) == 12)
+        pids = [worker["pid"] for worker in (await running.status())["workers"]]
+
+        os.kill(pids[0], signal.SIGSTOP)
+        latecomers = [await ask(running, "/") for _ in range(12)]  # some to the socket of the paused one
+        assert [await status_of(client) for client in latecomers] == [200] * 12
+        await running.says("worker is silent")
+        os.kill(pids[0], signal.SIGCONT)
+        await running.says("worker answers again")
+        server.release.set()
+        assert [await status_of(client) for client in held] == [200] * 12, "it has lost nothing"
+
+        async def accepts_again() -> bool:
+            before = (await running.status())["workers"][0]["requests"]
+            await running.bodies(4)
+            return bool((await running.status())["workers"][0]["requests"] > before)
+
+        await running.until(accepts_again)
+        assert [worker["pid"] for worker in (await running.status())["workers"]] == pids
+
+        os.kill(pids[0], signal.SIGSTOP)
+
+        async def replaced() -> bool:
+            assert [await status_of(await ask(running, "/")) for _ in range(4)] == [200] * 4
+            workers = (await running.status())["workers"]
+            return [worker["restarts"] for worker in workers] == [1, 0] and workers[0]["pid"] != pids[0]
+
+        await running.until(replaced)
+        assert "worker hangs" in running.log.read_text()
+        assert (await running.status())["workers"][1]["pid"] == pids[1]
+        assert [peer["active"] for peer in await running.peers()] == [0]
+
+
+async def test_a_worker_that_hangs_does_not_keep_a_program_that_quits(upstream: Start, tmp_path: Path) -> None:
+    async with program(tmp_path, [await upstream("a")], workers=2, worker_timeout_s=3) as running:
+        os.kill((await running.status())["workers"][0]["pid"], signal.SIGSTOP)
+        running.signal(signal.SIGQUIT)
+        assert await running.ended() == 0
+
+
+async def ask(running: Program, path: str) -> RawClient:
+    client = await running.client()
+    client.send(request("GET", path))
+    return client
+
+
+async def status_of(client: RawClient) -> int:
+    return (await client.answer(within_s=START_S)).status
 
 
 async def outcome(client: RawClient) -> bytes:

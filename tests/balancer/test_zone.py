@@ -15,7 +15,7 @@ from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.health import Guards
 from services.balancer.core.peers import PeerSettings, State, Verdict
 from services.balancer.core.shared import SharedGroup
-from services.balancer.plane.zone import ZoneMemory
+from services.balancer.plane.zone import KeptZone, ZoneMemory
 
 NO_GUARDS = Guards()
 
@@ -23,7 +23,7 @@ NO_GUARDS = Guards()
 class Zone:
     """The memory, and the groups of a keeper and two workers on it."""
 
-    def __init__(self, memory: ZoneMemory, settings: GroupSettings) -> None:
+    def __init__(self, memory: KeptZone, settings: GroupSettings) -> None:
         self.memory = memory
         self.keeper = SharedGroup(settings, memory, keeper=True)
         self.workers = []
@@ -46,8 +46,8 @@ class Zone:
 
 
 @pytest.fixture
-def memory() -> Iterator[ZoneMemory]:
-    memory = ZoneMemory.create("app")
+def memory() -> Iterator[KeptZone]:
+    memory = KeptZone.create("app")
     yield memory
     memory.close()
 
@@ -62,7 +62,7 @@ def settings(*weights: int, method: str = "least_conn", guards: Guards = NO_GUAR
 
 @pytest.mark.parametrize("method", ["least_conn", "round_robin"])
 @pytest.mark.parametrize("weights", [(1, 1, 1), (5, 1, 1), (3, 2, 1)])
-def test_workers_choose_as_one_process_would(memory: ZoneMemory, method: str, weights: tuple[int, ...]) -> None:
+def test_workers_choose_as_one_process_would(memory: KeptZone, method: str, weights: tuple[int, ...]) -> None:
     zone, alone = Zone(memory, settings(*weights, method=method)), Group(settings(*weights, method=method))
     expected = []
     for _ in range(12):  # requests that stay: connections count
@@ -72,7 +72,7 @@ def test_workers_choose_as_one_process_would(memory: ZoneMemory, method: str, we
     assert [zone.choose(index % 2) for index in range(12)] == expected
 
 
-def test_failures_in_any_worker_count_for_all(memory: ZoneMemory) -> None:
+def test_failures_in_any_worker_count_for_all(memory: KeptZone) -> None:
     zone = Zone(memory, settings(1, 1, method="round_robin", max_fails=2, fail_timeout_s=10))
     assert [zone.choose(worker, failed=True) for worker in (0, 1, 0, 1)] == ["a", "b", "a", "b"]
     assert [zone.choose(worker, 105) for worker in (0, 1)] == ["-", "-"]
@@ -84,13 +84,13 @@ def test_failures_in_any_worker_count_for_all(memory: ZoneMemory) -> None:
     ]  # fmt: skip
 
 
-def test_connection_limits_hold_for_all_workers_together(memory: ZoneMemory) -> None:
+def test_connection_limits_hold_for_all_workers_together(memory: KeptZone) -> None:
     zone = Zone(memory, settings(1, 1, max_conns=1))
     assert [zone.choose(0), zone.choose(1), zone.choose(0), zone.choose(1)] == ["a", "b", "-", "-"]
     assert not zone.workers[0].has_room(100)
 
 
-def test_connections_of_a_dead_worker_are_given_back(memory: ZoneMemory) -> None:
+def test_connections_of_a_dead_worker_are_given_back(memory: KeptZone) -> None:
     zone = Zone(memory, settings(1, 1))
     for worker in (0, 0, 0, 1):
         zone.choose(worker)
@@ -99,7 +99,7 @@ def test_connections_of_a_dead_worker_are_given_back(memory: ZoneMemory) -> None
     assert sum(peer.conns for peer in zone.keeper.peers) == 1
 
 
-def test_a_request_at_a_removed_server_ends_without_harm(memory: ZoneMemory) -> None:
+def test_a_request_at_a_removed_server_ends_without_harm(memory: KeptZone) -> None:
     zone = Zone(memory, settings(1, 1))
     group = zone.workers[0]
     turn = group.turn()
@@ -114,7 +114,7 @@ def test_a_request_at_a_removed_server_ends_without_harm(memory: ZoneMemory) -> 
     assert added.id != peer.id and [other.address for other in group.peers] == ["b:80", "c:80"]
 
 
-def test_verdicts_and_slow_starts_reach_every_worker(memory: ZoneMemory) -> None:
+def test_verdicts_and_slow_starts_reach_every_worker(memory: KeptZone) -> None:
     zone = Zone(memory, settings(1, 1, slow_start_s=10.0))
     sick = zone.keeper.peers[0]
     for verdict, now in ((Verdict.UNHEALTHY, 50), (Verdict.HEALTHY, 100)):
@@ -129,7 +129,7 @@ def test_verdicts_and_slow_starts_reach_every_worker(memory: ZoneMemory) -> None
     assert [peer.weight for group in zone.workers for peer in group.peers] == [100] * 4
 
 
-def test_the_ejection_cap_counts_what_all_workers_know(memory: ZoneMemory) -> None:
+def test_the_ejection_cap_counts_what_all_workers_know(memory: KeptZone) -> None:
     zone = Zone(memory, settings(1, 1, 1, 1, guards=Guards(max_ejected=25), method="round_robin", max_fails=1))
     for index in range(8):
         zone.choose(index % 2, failed=True)
@@ -148,16 +148,20 @@ sys.stdin.read()
 """
 
 
-def test_a_process_that_dies_gives_the_lock_back(memory: ZoneMemory) -> None:
+def test_a_process_that_dies_gives_the_lock_back(memory: KeptZone) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", LOCKS_AND_DIES, str(memory.fd)], pass_fds=[memory.fd],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "locked\n"
+    assert memory.holder() == process.pid
     with pytest.raises(BlockingIOError):
         fcntl.lockf(memory.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    process.send_signal(signal.SIGSTOP)
+    memory.lock()  # the keeper does without: it is the one who will end that process
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    memory.lock()  # would wait for ever
+    ZoneMemory(os.dup(memory.fd), 2).lock()  # would wait for ever
     memory.unlock()
+    assert memory.holder() == 0

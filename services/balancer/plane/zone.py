@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import mmap
 import os
 import struct
+import time
 from collections.abc import Callable, Iterable
 
 from services.balancer.core.shared import FACTS
@@ -14,9 +16,12 @@ from services.balancer.core.shared import FACTS
 COLUMNS = 64
 """Processes that may count connections at one time."""
 
+KEEPER_WAIT_S = 0.2
+
 _PEERS = 4096
 _WORD = 8
 _STRIDE = FACTS + COLUMNS
+_FLOCK = "hhqqi"  # fcntl(2), struct flock
 _SIZE = (1 + _PEERS * _STRIDE) * _WORD  # untouched pages cost nothing
 
 
@@ -33,13 +38,6 @@ class ZoneMemory:
         self.own = FACTS + column
         self._memory = mmap.mmap(fd, _SIZE)
         self.words = memoryview(self._memory).cast("q")
-
-    @classmethod
-    def create(cls, name: str) -> ZoneMemory:
-        """Fresh memory, seen from a process that counts no connections itself."""
-        fd = os.memfd_create(f"balancer-zone-{name}"[:200])
-        os.ftruncate(fd, _SIZE)
-        return cls(fd, 0)
 
     def place(self, peer_id: int) -> int:
         return 1 + peer_id % _PEERS * _STRIDE
@@ -66,7 +64,40 @@ class ZoneMemory:
     def unlock(self) -> None:
         fcntl.lockf(self.fd, fcntl.LOCK_UN)
 
-    # For the process that starts the others
+    def clear(self, peer_id: int) -> None:
+        place = self.place(peer_id)
+        self.words[place : place + _STRIDE] = memoryview(bytes(_STRIDE * _WORD)).cast("q")
+
+    def close(self) -> None:
+        self.words.release()
+        self._memory.close()
+        os.close(self.fd)
+
+
+class KeptZone(ZoneMemory):
+    """Of the process that starts the others, and counts no connections itself."""
+
+    @classmethod
+    def create(cls, name: str) -> KeptZone:
+        """Fresh memory."""
+        fd = os.memfd_create(f"balancer-zone-{name}"[:200])
+        os.ftruncate(fd, _SIZE)
+        return cls(fd, 0)
+
+    def lock(self) -> None:
+        """Wait a little only: a worker that was stopped while it had the lock must not stop who watches over it."""
+        deadline = time.monotonic() + KEEPER_WAIT_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.001)
+
+    def holder(self) -> int:
+        """The process that has the lock; 0 when nobody has."""
+        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self.fd, fcntl.F_GETLK, wanted))
+        return 0 if kind == fcntl.F_UNLCK else pid
 
     def grant(self, column: int, peer_ids: Iterable[int]) -> None:
         """Make a column ready for a new worker: nothing counted in it, and read by everybody."""
@@ -77,12 +108,3 @@ class ZoneMemory:
         """Give back what a process counted that is gone."""
         for peer_id in peer_ids:
             self.words[self.place(peer_id) + FACTS + column] = 0
-
-    def clear(self, peer_id: int) -> None:
-        place = self.place(peer_id)
-        self.words[place : place + _STRIDE] = memoryview(bytes(_STRIDE * _WORD)).cast("q")
-
-    def close(self) -> None:
-        self.words.release()
-        self._memory.close()
-        os.close(self.fd)

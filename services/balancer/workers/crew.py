@@ -15,7 +15,7 @@ from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.prober import Prober
 from services.balancer.plane.tls import server_context
-from services.balancer.plane.zone import COLUMNS, ZoneMemory
+from services.balancer.plane.zone import COLUMNS, KeptZone
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures, group_figures, total
@@ -25,8 +25,8 @@ from services.balancer.workers.messages import Adopt, Roster, Socket, Zone
 from services.common.logs import Logger
 
 BEAT_S = 1.0
-PATIENCE_BEATS = 30
-"""A worker that does not report for so many beats hangs, and is replaced."""
+SILENT_BEATS = 2
+"""While a worker has not reported for so many beats, the others accept the connections that wait for it."""
 
 EXIT_S = 0.7
 
@@ -41,7 +41,7 @@ class Crew:
         self.judged: Callable[[Group], None] = lambda group: None
         self._log = log
         self.time = asyncio.get_running_loop().time
-        self._zones: dict[str, ZoneMemory] = {}
+        self._zones: dict[str, KeptZone] = {}
         self._groups: dict[str, Group] = {}
         self._prober = Prober(self._groups.values, self.time, log.warning, self._judge)
         self._hands: dict[int, Hand] = {}
@@ -74,7 +74,7 @@ class Crew:
     def _group(self, settings: GroupSettings) -> Group:
         if not settings.zone:
             return Group(settings)
-        memory = self._zones[settings.name] = ZoneMemory.create(settings.name)
+        memory = self._zones[settings.name] = KeptZone.create(settings.name)
         for hand in self._hands.values():
             memory.grant(hand.column, ())
             hand.tell(Zone(group=settings.name, column=hand.column), memory.fd)
@@ -169,8 +169,6 @@ class Crew:
     async def _dismiss(self, grace_s: float | None) -> None:
         self._closing = True
         self.sockets.close()
-        if self._beat is not None:
-            self._beat.cancel()
         await self._prober.close()
         for number in [number for number in self._keepers if number not in self._hands]:
             self._keepers.pop(number).cancel()  # it waits before it starts another worker
@@ -178,6 +176,8 @@ class Crew:
             hand.leave(grace_s)
 
     def _let_go(self) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
         for memory in self._zones.values():
             memory.close()
         self._zones.clear()
@@ -250,7 +250,7 @@ class Crew:
             memory.grant(hand.column, (peer.id for peer in self._groups[name].peers))
             hand.tell(Zone(group=name, column=hand.column), memory.fd)
         problem = await hand.adopt(self._orders())
-        hand.ready = not problem
+        hand.ready = hand.served = not problem
         return problem
 
     def _bury(self, hand: Hand) -> None:
@@ -261,15 +261,15 @@ class Crew:
             memory.strike_out(hand.column, (peer.id for peer in self._groups[name].peers))
 
     async def _share_sockets(self) -> None:
-        """Each worker accepts on its own sockets; those of a worker that is not there are served by another."""
+        """Each worker accepts on its own sockets; on those of one that is gone or silent, another one does as well."""
         async with self._sharing:
-            ready = {hand.number: hand for hand in self._hands.values() if hand.ready}
-            if not ready:
+            awake = {hand.number: hand for hand in self._hands.values() if hand.ready and not hand.silent}
+            if not awake:
                 return
-            shares: dict[int, list[int]] = {number: [] for number in ready}
+            shares: dict[int, list[int]] = {number: [] for number in awake}
             for number in range(self.sockets.widest):
-                shares[number if number in ready else sorted(ready)[number % len(ready)]].append(number)
-            await asyncio.gather(*(hand.accept_on(tuple(shares[number])) for number, hand in ready.items()))
+                shares[number if number in awake else sorted(awake)[number % len(awake)]].append(number)
+            await asyncio.gather(*(hand.accept_on(tuple(shares[number])) for number, hand in awake.items()))
 
     # Figures
 
@@ -278,17 +278,44 @@ class Crew:
         reports = await asyncio.gather(*(hand.report() for hand in self._hands.values()))
         return total([self._past, group_figures(self._groups, self.time()), *reports])
 
+    # Watching over workers
+
     async def _keep_beat(self) -> None:
-        """Hear from every worker once a second, so that little is lost with one that dies, and replace those that hang."""
+        """Hear from every worker once a second, so that little is lost with one that dies, and see which are silent.
+
+        Beats are counted, not time: after a sleep of the whole machine nobody has been silent.
+        """
         while True:
-            await asyncio.sleep(BEAT_S)
-            for hand in list(self._hands.values()):
+            asked = list(self._hands.values())
+            for hand in asked:
                 hand.silences += 1
-            await asyncio.gather(*(hand.report() for hand in self._hands.values()))
-            for hand in self._hands.values():
-                if hand.ready and hand.silences >= PATIENCE_BEATS:
-                    self._log.error("worker hangs", worker=hand.number, pid=hand.pid)
-                    hand.kill()
+                hand.ask()
+            await asyncio.sleep(BEAT_S)
+            changed = [hand for hand in asked if self._turns(hand)]
+            if changed:
+                await self._share_sockets()
+            self._replace_hung([hand for hand in asked if hand.served and hand.silences >= self._patience])
+
+    @property
+    def _patience(self) -> float:
+        return self.plan.settings.worker_timeout_s / BEAT_S
+
+    def _turns(self, hand: Hand) -> bool:
+        """Note whether a worker is silent; true when it has just become so, or answers again."""
+        silent = hand.silences >= SILENT_BEATS
+        if silent is hand.silent or not hand.served:
+            return False
+        hand.silent = silent
+        what = "worker is silent, others accept in its place" if silent else "worker answers again"
+        self._log.warning(what, worker=hand.number, pid=hand.pid)
+        return True
+
+    def _replace_hung(self, hung: list[Hand]) -> None:
+        """Kill what hangs; if one of them keeps the others waiting for a lock, then that one alone."""
+        holders = {memory.holder() for memory in self._zones.values()} if hung else set()
+        for hand in [hand for hand in hung if hand.pid in holders] or hung:
+            self._log.error("worker hangs, it is killed", worker=hand.number, pid=hand.pid)
+            hand.kill()
 
 
 def _check_certificates(plan: Plan) -> None:

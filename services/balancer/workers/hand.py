@@ -20,18 +20,23 @@ _ROOT = str(Path(services.__path__[0]).parent)
 
 
 class Hand:
-    """``number`` is its place in the crew, ``column`` where it counts in zones; ``ready`` once it accepts connections."""
+    """``number`` is its place in the crew, ``column`` where it counts in zones.
+
+    ``ready`` while it is to accept connections, ``served`` once it has; ``silent`` when it does not report any more.
+    """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.column = 0
         self.figures = Figures()
         self.ready = False
+        self.served = False
+        self.silent = False
         self.accepts_on: tuple[int, ...] = ()
-        self.silences = 0  # beats without a report
+        self.silences = 0  # beats in a row without a report
         self._adopted: deque[asyncio.Future[str]] = deque()
+        self._accepting: deque[asyncio.Future[str]] = deque()
         self._reported = asyncio.Event()
-        self._accepting = asyncio.Event()
         self._cut = False
 
     async def launch(self) -> None:
@@ -55,30 +60,35 @@ class Hand:
 
     async def adopt(self, message: Adopt) -> str:
         """Have it serve by new settings; returns what is wrong."""
+        return await self._answer(self._adopted, message, ADOPT_S)
+
+    async def accept_on(self, numbers: tuple[int, ...]) -> None:
+        """Returns when it does, or is gone, or does not answer soon; then it will, should it ever go on."""
+        if numbers != self.accepts_on:
+            self.accepts_on = numbers
+            await self._answer(self._accepting, Accept(numbers=numbers), ANSWER_S)
+
+    async def _answer(self, answers: deque[asyncio.Future[str]], message: Message, within_s: float) -> str:
+        """Send what is answered in the order of sending, and wait for its answer."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._adopted.append(answer)
+        answers.append(answer)
         self.tell(message)
         if self._cut:
             self._silent()
         try:
-            return await asyncio.wait_for(asyncio.shield(answer), ADOPT_S)
+            return await asyncio.wait_for(asyncio.shield(answer), within_s)
         except TimeoutError:
             return "a worker does not answer"
 
-    async def accept_on(self, numbers: tuple[int, ...]) -> None:
-        """Returns when it does, or is gone."""
-        if numbers != self.accepts_on:
-            self.accepts_on = numbers
-            self._accepting.clear()
-            self.tell(Accept(numbers=numbers))
-            if not self._cut:
-                await self._accepting.wait()
+    def ask(self) -> None:
+        """Have it report, soon."""
+        self.tell(Ask())
 
     async def report(self) -> Figures:
         """Its figures; the last ones known when it does not answer soon."""
         self._reported.clear()
-        self.tell(Ask())
-        if not self._cut:
+        self.ask()
+        if not (self._cut or self.silent):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reported.wait(), ANSWER_S)
         return self.figures
@@ -105,7 +115,7 @@ class Hand:
             case Adopted(problem=problem):
                 self._adopted.popleft().set_result(problem)
             case Accepting():
-                self._accepting.set()
+                self._accepting.popleft().set_result("")
             case Report(figures=figures):
                 self.figures = figures
                 self.silences = 0
@@ -114,9 +124,9 @@ class Hand:
     def _silent(self) -> None:
         """The line is cut: nobody needs to wait any more."""
         self._cut = True
-        while self._adopted:
-            self._adopted.popleft().set_result("the worker died")
-        self._accepting.set()
+        for answers in (self._adopted, self._accepting):
+            while answers:
+                answers.popleft().set_result("the worker died")
         self._reported.set()
 
 

@@ -82,7 +82,7 @@ class Worker:
             case Accept(numbers=numbers):
                 if self._balancer is not None and self._leaving is None:
                     await self._balancer.accept_on(numbers)
-                    self._channel.send(Accepting())
+                self._channel.send(Accepting())
             case Ask():
                 if self._balancer is not None:
                     self._channel.send(Report(figures=engine_figures(self._balancer.engine)))
