@@ -167,6 +167,36 @@ class AccessLog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     when: str = ""
 
 
+Timeout = Annotated[float, Meta(gt=0, le=3600)]
+Lingering = Literal["off", "on", "always"]
+
+
+class LocationClients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What clients may do at one location; a key that is not given is as for its site."""
+
+    body_timeout_s: Timeout | None = None
+    send_timeout_s: Timeout | None = None
+    keepalive_s: Seconds | None = None
+    keepalive_header_s: Natural | None = None
+    keepalive_requests: Positive | None = None
+    keepalive_time_s: Seconds | None = None
+    lingering: Lingering | None = None
+    lingering_time_s: Seconds | None = None
+    lingering_timeout_s: Seconds | None = None
+    reset_timedout: bool | None = None
+
+
+class SiteClients(LocationClients, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What clients may do at one site; a key that is not given is as for the whole file.
+
+    Time and size of heads are those of the address's default site: which site is asked for stands in the head.
+    """
+
+    header_timeout_s: Timeout | None = None
+    line_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] | None = None
+    head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] | None = None
+
+
 class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where requests of a path go, and how. Times in seconds, sizes in bytes.
 
@@ -195,6 +225,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     send_timeout_s: Annotated[float, Meta(gt=0, le=86400)] = 60
     read_timeout_s: Annotated[float, Meta(gt=0, le=86400)] = 60
     bind: str = ""
+    clients: LocationClients = LocationClients()
     max_body_bytes: Natural = 1 << 20
     request_buffering: bool = True
     request_buffer_bytes: Annotated[int, Meta(ge=0, le=1 << 28)] = 1 << 20
@@ -231,6 +262,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     server_names: list[str] = []
     default: bool = False
     tls: Tls | None = None
+    clients: SiteClients = SiteClients()
     locations: Annotated[list[Location], Meta(min_length=1)]
 
 
@@ -244,13 +276,19 @@ class MapVariable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ClientLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What clients may do; times in seconds, sizes in bytes."""
+    """What clients may do; times in seconds, sizes in bytes. Sites and locations may have other values."""
 
-    header_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
-    body_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
-    send_timeout_s: Annotated[float, Meta(gt=0, le=3600)] = 60
+    header_timeout_s: Timeout = 60
+    body_timeout_s: Timeout = 60
+    send_timeout_s: Timeout = 60
     keepalive_s: Seconds = 75
+    keepalive_header_s: Natural = 0
     keepalive_requests: Positive = 1000
+    keepalive_time_s: Seconds = 3600
+    lingering: Lingering = "on"
+    lingering_time_s: Seconds = 30
+    lingering_timeout_s: Seconds = 5
+    reset_timedout: bool = False
     line_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 8192
     head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] = 32768
     connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 16384

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from services.balancer.compile import URI, Compiler, cookie_rewriting
 from services.balancer.core.groups import GroupSettings, KeepAlive
@@ -66,12 +67,33 @@ class ConnLimitPlan:
     most: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRules:
+    """What clients may do at a route (nginx ``client_body_timeout``, ``send_timeout``, ``keepalive_…``, ``lingering_…``).
+
+    Times in seconds. ``keepalive_s`` 0: no request follows on the connection. ``keepalive_header_s`` 0: clients are not
+    told. ``reset_timedout``: a client that is too slow is cut off, and what it has not received yet is dropped.
+    """
+
+    body_timeout_s: float = 60.0
+    send_timeout_s: float = 60.0
+    keepalive_s: float = 75.0
+    keepalive_header_s: int = 0
+    keepalive_requests: int = 1000
+    keepalive_time_s: float = 3600.0
+    lingering: str = "on"
+    lingering_time_s: float = 30.0
+    lingering_timeout_s: float = 5.0
+    reset_timedout: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
     """A location, compiled. ``group`` is the name of an upstream, empty when the balancer answers itself."""
 
     group: str
     names: Names
+    clients: ClientRules = field(default_factory=ClientRules)
     prefix: bytes = b"/"
     upstream_uri: bytes = b""
     target: Template | None = None
@@ -117,7 +139,8 @@ class Route:
         object.__setattr__(self, "steady", steady)
         edits = self.add_headers or self.add_headers_always or self.hide_headers or self.redirects or self.cookies
         object.__setattr__(self, "edits_answers", bool(edits))
-        object.__setattr__(self, "looks_closer", bool(edits or self.intercept_errors or self.ignore_abort))
+        closer = edits or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
+        object.__setattr__(self, "looks_closer", bool(closer))
         object.__setattr__(self, "plain", not (self.rules or self.access or self.conn_limits))
 
 
@@ -129,15 +152,23 @@ class VirtualServer:
     locations: Locations[Route]
     tls: Tls | None
     fallback: Route
+    aging_s: float  # until then no route of it sends a connection away for its age
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListenerPlan:
-    """What one address serves."""
+    """What one address serves. ``limits`` and ``header_timeout_s`` are those of its default server."""
 
     address: str
     hosts: Hosts[VirtualServer]
     servers: tuple[VirtualServer, ...]
+    limits: HeadLimits
+    header_timeout_s: float
+
+    @property
+    def aging_s(self) -> float:
+        """How old a connection may become before it has to be looked at whether it may stay."""
+        return min(server.aging_s for server in self.servers)
 
     @property
     def fallback(self) -> Route:
@@ -156,7 +187,6 @@ class Plan:
     settings: Settings
     groups: Mapping[str, GroupSettings]
     listeners: Mapping[str, ListenerPlan]
-    limits: HeadLimits
     logs: frozenset[str]  # paths
 
 
@@ -182,7 +212,7 @@ class _Builder(Compiler):
         groups = {name: self._group(name, upstream) for name, upstream in self.settings.upstreams.items()}
         listeners = self._listeners()
         self._status()
-        return Plan(self.settings, groups, listeners, self._limits(), frozenset(self._log_paths))
+        return Plan(self.settings, groups, listeners, frozenset(self._log_paths))
 
     def _declare_variables(self) -> None:
         for site in self._sites():
@@ -318,8 +348,11 @@ class _Builder(Compiler):
         servers = tuple(server for _, server in entries)
         if 0 < sum(server.tls is not None for server in servers) < len(servers):
             self.complain(f"listen {address}", "some sites of this address have tls and some have not")
-        default = next((server for site, server in entries if site.default), servers[0])
-        return ListenerPlan(address, Hosts([(server.names, server) for server in servers], default), servers)
+        site, default = next((entry for entry in entries if entry[0].default), entries[0])
+        hosts = Hosts([(server.names, server) for server in servers], default)
+        levels = (self.settings.clients, site.clients)
+        limits = HeadLimits(_innermost("line_bytes", levels), _innermost("head_bytes", levels))
+        return ListenerPlan(address, hosts, servers, limits, _innermost("header_timeout_s", levels))
 
     def _server(self, where: str, site: Site) -> VirtualServer:
         more: dict[str, Variable] = {}
@@ -337,8 +370,15 @@ class _Builder(Compiler):
                 entries.append((kind, self._route(at, site, location, kind, found)))
         locations = Locations(entries)
         names = Names(b"", b"", b"", {})
-        fallback = locations.find(b"/") or Route(group="", names=names, logs=self._logs(where, None, {}))
-        return VirtualServer(tuple(site.server_names), locations, site.tls, fallback)
+        fallback = locations.find(b"/") or Route(
+            group="", names=names, logs=self._logs(where, None, {}), clients=self._clients(site, None)
+        )
+        aging_s = min(self._clients(site, location).keepalive_time_s for location in site.locations)
+        return VirtualServer(tuple(site.server_names), locations, site.tls, fallback, aging_s)
+
+    def _clients(self, site: Site, location: Location | None) -> ClientRules:
+        levels = (self.settings.clients, site.clients, location.clients if location is not None else site.clients)
+        return ClientRules(**{name.name: _innermost(name.name, levels) for name in fields(ClientRules)})
 
     def _route(
         self, where: str, site: Site, location: Location, kind: Pattern, more: Mapping[str, Variable]
@@ -350,6 +390,7 @@ class _Builder(Compiler):
         route = Route(
             group=location.upstream,
             names=self._names(where, site, location),
+            clients=self._clients(site, location),
             prefix=kind.text if kind.regex is None else b"/",
             upstream_uri=location.upstream_uri.encode(),
             target=self.template(f"{where}.upstream_target", location.upstream_target, more)
@@ -460,10 +501,10 @@ class _Builder(Compiler):
             for log in logs
         )
 
-    # The rest
 
-    def _limits(self) -> HeadLimits:
-        return HeadLimits(self.settings.clients.line_bytes, self.settings.clients.head_bytes)
+def _innermost(name: str, levels: Iterable[object]) -> Any:
+    """The value of a key at the last level that gives one; the first level gives all."""
+    return [value for level in levels if (value := getattr(level, name)) is not None][-1]
 
 
 def _tls_settings(group: str, upstream: Upstream) -> TlsSettings | None:

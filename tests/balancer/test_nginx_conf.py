@@ -222,7 +222,7 @@ http {
     location /e { root /nowhere; }
     location /f { }
   }
-  server { listen 127.0.0.1:2; client_header_timeout 6s; location / { proxy_http_version 2; proxy_pass http://app; } }
+  server { listen 127.0.0.1:2; lingering_close maybe; location / { proxy_http_version 2; proxy_pass http://app; } }
 }
 """
 

@@ -31,10 +31,11 @@ http {{
 
 
 class Front:
-    """One of the two in front of the same upstreams."""
+    """One of the two in front of the same upstreams; what is logged to ACCESS_LOG can be read in ``log``."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, log: Path) -> None:
         self.port = port
+        self.log = log
 
     async def client(self) -> RawClient:
         return RawClient(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -69,7 +70,9 @@ def directory() -> Iterator[Path]:
 async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Front]:
     port = free_port()
     path = directory / "nginx.conf"
-    path.write_text(top.format(dir=directory, http=text.replace("LISTEN", f"127.0.0.1:{port}")))
+    log = directory / "theirs.log"
+    http = text.replace("LISTEN", f"127.0.0.1:{port}").replace("ACCESS_LOG", str(log))
+    path.write_text(top.format(dir=directory, http=http))
     program = real_part("nginx", package="nginx-light")
     process = await asyncio.create_subprocess_exec(program, "-e", str(directory / "error.log"), "-c", str(path))
     try:
@@ -80,7 +83,7 @@ async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Fro
                     writer.transport.abort()
                     break
                 await asyncio.sleep(0.02)
-        yield Front(port)
+        yield Front(port, log)
     finally:
         process.terminate()
         await process.wait()
@@ -89,11 +92,13 @@ async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Fro
 @contextlib.asynccontextmanager
 async def balancer(directory: Path, text: str) -> AsyncIterator[Front]:
     path = directory / "ours.conf"
-    path.write_text(TOP.format(dir=directory, http=text.replace("LISTEN", "127.0.0.1:0")))
+    log = directory / "ours.log"
+    http = text.replace("LISTEN", "127.0.0.1:0").replace("ACCESS_LOG", str(log))
+    path.write_text(TOP.format(dir=directory, http=http))
     running = Balancer(read_plan(path), logs.get("balancer"))
     await running.start()
     try:
-        yield Front(next(iter(running.ports.values())))
+        yield Front(next(iter(running.ports.values())), log)
     finally:
         await running.stop(grace_s=0.2)
 

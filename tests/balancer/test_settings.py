@@ -59,6 +59,31 @@ locations:
         assert word in found
 
 
+LEVELS = """
+clients: {send_timeout_s: 9, keepalive_s: 8, header_timeout_s: 7, line_bytes: 1000}
+sites:
+  - listen: 127.0.0.1:1
+    clients: {keepalive_s: 4, keepalive_time_s: 90, head_bytes: 2000}
+    locations:
+      - {path: /, answer: {status: 204}}
+      - {path: /x, answer: {status: 204}, clients: {keepalive_s: 0, keepalive_time_s: 80, lingering: always}}
+  - {listen: 127.0.0.1:1, clients: {header_timeout_s: 1}, locations: [{path: /, answer: {status: 204}}]}
+"""
+
+
+def test_what_clients_may_do_is_said_by_the_file_the_site_or_the_location(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text(LEVELS)
+    listener = read_plan(path).listeners["127.0.0.1:1"]
+    first, second = listener.servers
+    routes = [first.locations.find(b"/"), first.locations.find(b"/x"), second.locations.find(b"/")]
+    seen = [(rules.send_timeout_s, rules.keepalive_s, rules.keepalive_time_s, rules.lingering)
+            for rules in (route.clients for route in routes if route is not None)]  # fmt: skip
+    assert seen == [(9, 4, 90, "on"), (9, 0, 80, "always"), (9, 8, 3600, "on")]
+    assert (listener.header_timeout_s, listener.limits.line, listener.limits.total) == (7, 1000, 2000)
+    assert listener.aging_s == 80
+
+
 def test_unsupported_nginx_directives_are_refused_with_file_and_line(tmp_path: Path) -> None:
     (tmp_path / "inc.conf").write_text("location /y {\n  proxy_pass http://app;\n  proxy_cache zone;\n}\n")
     text = """events {}

@@ -30,7 +30,7 @@ async def balancer(directory: Path, text: str) -> AsyncIterator[Front]:
     process = await asyncio.create_subprocess_exec(COMMAND, "--config", str(config))
     try:
         await eventually(lambda: read_pid(pid_file) == process.pid, 30)
-        yield Front(port)
+        yield Front(port, directory / "ours.log")
     finally:
         process.terminate()
         await process.wait()

@@ -112,8 +112,14 @@ def size(directive: Directive, problems: Problems, text: str | None = None) -> i
     return int(found[1]) * _FACTORS[(found[2] or "").lower()]
 
 
+def one_of(directive: Directive, problems: Problems, *words: str) -> str:
+    """One of some words; the first of them after a problem."""
+    if directive.text in words:
+        return directive.text
+    problems.wrong(directive, f"{', '.join(words[:-1])} or {words[-1]}")
+    return words[0]
+
+
 def flag(directive: Directive, problems: Problems) -> bool:
     """``on`` or ``off``."""
-    if directive.text not in ("on", "off"):
-        problems.wrong(directive, "on or off")
-    return directive.text == "on"
+    return one_of(directive, problems, "on", "off") == "on"

@@ -21,16 +21,10 @@ from services.balancer.settings import (
     Rule,
     Settings,
     Site,
+    SiteClients,
     Tls,
     Upstream,
 )
-
-_TIMES = {
-    "client_header_timeout": "header_timeout_s",
-    "client_body_timeout": "body_timeout_s",
-    "send_timeout": "send_timeout_s",
-    "keepalive_timeout": "keepalive_s",
-}
 
 
 class HttpReader:
@@ -43,7 +37,6 @@ class HttpReader:
         self._checks = CheckReader(problems)
         self._logs = LogReader(problems)
         self._locations = LocationReader(problems, self._checks, self._logs)
-        self._limits: dict[str, tuple[float | int, Directive]] = {}
         self._maps: list[MapVariable] = []
         self._status: dict[str, Any] = {}
 
@@ -71,12 +64,11 @@ class HttpReader:
                 self._common(directive, shared)
         sites = [site for server in servers for site in self._server(server, shared)]
         self._problems.check_templates({entry.name for entry in self._maps})
-        limits: dict[str, Any] = {key: value for key, (value, _) in self._limits.items()}
         return Settings(
             sites=sites,
             upstreams=self._locations.complete(upstreams),
             maps=self._maps,
-            clients=ClientLimits(connections=connections, **limits),
+            clients=ClientLimits(connections=connections, **shared.heads, **shared.clients),
             state_file=self._upstreams.state_file,
             **self._status,
         )
@@ -84,23 +76,15 @@ class HttpReader:
     def _common(self, directive: Directive, shared: Inherited) -> None:
         """Directives of http and server blocks alike."""
         name = directive.name
-        if name in _TIMES:
-            self._limit(directive, _TIMES[name], seconds(directive, self._problems, directive.text))
-        elif name == "keepalive_requests":
-            self._limit(directive, name, number(directive, self._problems))
+        if name == "client_header_timeout":
+            shared.heads["header_timeout_s"] = seconds(directive, self._problems)
         elif name == "large_client_header_buffers":
             line = size(directive, self._problems, directive.args[1])
-            self._limit(directive, "line_bytes", line)
-            self._limit(directive, "head_bytes", line * number(directive, self._problems))
+            shared.heads |= {"line_bytes": line, "head_bytes": line * number(directive, self._problems)}
         elif name.startswith("ssl_"):
             self._tls(directive, shared)
         else:
             self._locations.apply(directive, shared)
-
-    def _limit(self, directive: Directive, key: str, value: float | int) -> None:
-        before, first = self._limits.setdefault(key, (value, directive))
-        if before != value:
-            self._problems.add(directive, f"one value holds for the whole file, and {first.file}:{first.line} has another")
 
     def _conn_zone(self, directive: Directive) -> None:
         key, zone = directive.args
@@ -158,7 +142,8 @@ class HttpReader:
         elif not any(found.location.path in ("/", "^~ /") for found in read):
             read.append(self._locations.answering(server, Return(status=404), shared, rules))
         certificate = self._certificate(server, addresses, shared)
-        return self._sites(addresses, names, self._with_pages(read), certificate)
+        clients = SiteClients(**shared.heads, **shared.clients)
+        return self._sites(addresses, names, self._with_pages(read), certificate, clients)
 
     def _with_pages(self, read: list[ReadLocation]) -> list[Location]:
         locations = [found.location for found in read]
@@ -167,14 +152,15 @@ class HttpReader:
         ]
 
     def _sites(
-        self, addresses: list[Directive], names: list[str], locations: list[Location], certificate: Tls | None
-    ) -> list[Site]:
+        self, addresses: list[Directive], names: list[str], locations: list[Location], certificate: Tls | None,
+        clients: SiteClients,
+    ) -> list[Site]:  # fmt: skip
         kinds: dict[tuple[bool, bool], list[str]] = {}
         for directive in addresses:
             kind = ("ssl" in directive.args, "default_server" in directive.args)
             kinds.setdefault(kind, []).append(self._listen(directive))
         return [
-            Site(listen=listen, server_names=names, default=default, locations=locations,
+            Site(listen=listen, server_names=names, default=default, locations=locations, clients=clients,
                  tls=certificate if secure else None)
             for (secure, default), listen in kinds.items()
         ]  # fmt: skip

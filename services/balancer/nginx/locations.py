@@ -12,7 +12,7 @@ from typing import Any
 from services.balancer.core.rules import parse_access
 from services.balancer.nginx.answers import AnswerReader, PendingPage
 from services.balancer.nginx.checks import CheckReader
-from services.balancer.nginx.directives import Directive, Problems, flag, number, seconds, size
+from services.balancer.nginx.directives import Directive, Problems, flag, number, one_of, seconds, size
 from services.balancer.nginx.logs import LogReader
 from services.balancer.nginx.table import permitted
 from services.balancer.nginx.upstreams import with_port
@@ -20,6 +20,7 @@ from services.balancer.settings import (
     ConnLimit,
     HealthCheck,
     Location,
+    LocationClients,
     Redirect,
     Return,
     Rule,
@@ -55,6 +56,16 @@ _TLS: dict[str, tuple[str, _Convert]] = {
     "proxy_ssl_certificate_key": ("key", lambda directive, _: directive.text),
     "proxy_ssl_protocols": ("protocols", lambda directive, problems: tls_versions(directive, problems)),
 }
+_CLIENTS: dict[str, tuple[str, _Convert]] = {
+    "client_body_timeout": ("body_timeout_s", seconds),
+    "send_timeout": ("send_timeout_s", seconds),
+    "keepalive_requests": ("keepalive_requests", number),
+    "keepalive_time": ("keepalive_time_s", seconds),
+    "lingering_close": ("lingering", lambda directive, problems: one_of(directive, problems, "off", "on", "always")),
+    "lingering_time": ("lingering_time_s", seconds),
+    "lingering_timeout": ("lingering_timeout_s", seconds),
+    "reset_timedout_connection": ("reset_timedout", flag),
+}
 _UPSTREAM_URL = re.compile(r"(https?)://([^/$]+)(.*)", re.DOTALL)
 
 
@@ -71,6 +82,8 @@ class Inherited:
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {"absolute_redirects": True}
+        self.heads: dict[str, Any] = {}  # what clients may do, before it is known what they ask for
+        self.clients: dict[str, Any] = {}  # and afterwards
         self.tls: dict[str, Any] = {}  # towards upstreams
         self.listener_tls: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
@@ -81,6 +94,8 @@ class Inherited:
     def copy(self) -> Inherited:
         fresh = Inherited()
         fresh.values = dict(self.values)
+        fresh.heads = dict(self.heads)
+        fresh.clients = dict(self.clients)
         fresh.tls = dict(self.tls)
         fresh.listener_tls = dict(self.listener_tls)
         fresh.variables = dict(self.variables)
@@ -145,6 +160,13 @@ class LocationReader:
         if name in _PLAIN:
             key, convert = _PLAIN[name]
             shared.values[key] = convert(directive, self._problems)
+        elif name in _CLIENTS:
+            key, convert = _CLIENTS[name]
+            shared.clients[key] = convert(directive, self._problems)
+        elif name == "keepalive_timeout":
+            shared.clients["keepalive_s"] = seconds(directive, self._problems)
+            told = seconds(directive, self._problems, args[1]) if len(args) > 1 else 0
+            shared.clients["keepalive_header_s"] = int(told)
         elif name in _TLS:
             key, convert = _TLS[name]
             shared.tls[key] = convert(directive, self._problems)
@@ -291,6 +313,7 @@ class LocationReader:
             add_headers_always={name: value for name, value, always in shared.listed("add_header") if always},
             hide_headers=shared.listed("proxy_hide_header"),
             variables=shared.variables,
+            clients=LocationClients(**shared.clients),
             websocket=connection not in (None, "", "close"),
             redirects=self._redirects(location, shared, target) if target.upstream else [],
             cookie_domains=_pairs(shared.listed("proxy_cookie_domain")),

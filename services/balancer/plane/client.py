@@ -7,6 +7,7 @@ import enum
 import re
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,7 @@ from services.balancer.plane.facts import Facts
 from services.balancer.plane.own_answers import error_page, own_answer
 from services.balancer.plane.prepared import Manner, Prepared, decide, prepare
 from services.balancer.plane.timers import NEVER, Timed
+from services.balancer.site import ClientRules
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.errors import CONTINUE
 from services.balancer.wire.fields import FramingError
@@ -25,7 +27,7 @@ from services.balancer.wire.request import find_head, unreadable
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 MAX_PIPELINED: Final = 1 << 16
 MAX_WAITING: Final = 1 << 19
-LINGER_S: Final = 5.0
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: closing drops what is not sent, and says so
 
 
 class _Phase(enum.Enum):
@@ -43,21 +45,26 @@ class ClientConnection(Timed):
     """Requests on one connection are served strictly one after the other; what comes early waits, bounded."""
 
     __slots__ = (
+        "_ages_at",
         "_body",
         "_held",
         "_last_head",
+        "_lingers_until",
         "_pending",
         "_phase",
         "_stalled_bytes",
         "_transport",
         "_waiting_limit",
+        "accepted_at",
+        "aging",
         "engine",
         "exchange",
         "info",
+        "leaving",
         "listener",
-        "may_serve",
         "rendered",
         "rendered_for",
+        "rules",
         "served",
         "stalled",
         "write",
@@ -68,8 +75,13 @@ class ClientConnection(Timed):
         self.engine = engine
         self.listener = listener
         self.exchange: Exchange | None = None
+        self.rules: ClientRules = listener.plan.fallback.clients  # of the route that was asked for last
         self.served = 0
-        self.may_serve = 0
+        self.leaving = engine.closing  # no request follows the one in progress
+        self.aging = engine.closing  # whether it may stay has to be looked at with every answer
+        self.accepted_at = engine.wheel.now
+        self._ages_at = engine.wheel.now + listener.aging_s
+        self._lingers_until = NEVER
         self.stalled = False
         self._stalled_bytes = 0
         self._waiting_limit = MAX_WAITING
@@ -99,8 +111,7 @@ class ClientConnection(Timed):
             self._refuse(503)
             return
         self._transport.set_write_buffer_limits(high=MAX_WAITING)
-        self.may_serve = limits.keepalive_requests if limits.keepalive_s and not engine.closing else 0
-        engine.wheel.arm(self, limits.header_timeout_s)
+        engine.wheel.arm(self, self.listener.header_timeout_s)
 
     def data_received(self, data: bytes) -> None:
         if self._phase is IDLE:
@@ -143,7 +154,7 @@ class ClientConnection(Timed):
     def pause_writing(self) -> None:
         self.stalled = True
         self._stalled_bytes = self._transport.get_write_buffer_size()
-        self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
+        self.engine.wheel.arm(self, self.rules.send_timeout_s)
         if self.exchange is not None:
             self.exchange.client_full()
 
@@ -156,8 +167,10 @@ class ClientConnection(Timed):
             self._next_request()
 
     def on_deadline(self) -> None:
-        if self._phase in (_Phase.CLOSING, _Phase.LINGERING):
+        if self._phase is _Phase.LINGERING:
             self._transport.abort()
+        elif self._phase is _Phase.CLOSING:
+            self._cut_off()
         elif self.stalled:
             self._check_progress()
         elif self.exchange is not None:
@@ -171,9 +184,15 @@ class ClientConnection(Timed):
         waiting = self._transport.get_write_buffer_size()
         if waiting < self._stalled_bytes:
             self._stalled_bytes = waiting
-            self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
+            self.engine.wheel.arm(self, self.rules.send_timeout_s)
         else:
-            self._transport.abort()
+            self._cut_off()
+
+    def _cut_off(self) -> None:
+        """End with a client that was too slow; what waits for it in the kernel still goes, unless it is to be reset."""
+        if self.rules.reset_timedout:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self._transport.abort()
 
     # Requests
 
@@ -181,6 +200,8 @@ class ClientConnection(Timed):
         exchange = self.exchange
         if exchange is not None:
             self._receive_more(exchange, data)
+        elif self._phase is _Phase.LINGERING:
+            self._linger_on()
         elif self.stalled:
             self._pending += data
         elif self._phase in (IDLE, BUSY):
@@ -203,10 +224,10 @@ class ClientConnection(Timed):
             self._pending = b""
             return
         try:
-            size = find_head(data, self.engine.limits)
+            size = find_head(data, self.listener.limits)
             if not size:
                 if self._phase is _Phase.IDLE or not self._pending:
-                    self.engine.wheel.arm(self, self.engine.client_limits.header_timeout_s)
+                    self.engine.wheel.arm(self, self.listener.header_timeout_s)
                 self._phase = _Phase.BUSY
                 self._pending = data
                 return
@@ -238,6 +259,7 @@ class ClientConnection(Timed):
         self.served += 1
         self.engine.totals.requests += 1
         manner = prepared.manner
+        self.rules = manner.clients
         if manner.pool is None:
             self._answer_self(prepared)
             return
@@ -263,7 +285,7 @@ class ClientConnection(Timed):
             self.write(CONTINUE)
         if exchange.streaming:
             exchange.start()
-        self.engine.wheel.arm(self, self.engine.client_limits.body_timeout_s)
+        self.engine.wheel.arm(self, self.rules.body_timeout_s)
         data, self._pending = self._pending, b""
         if data and self.exchange is exchange:
             self._feed_body(exchange, data)
@@ -282,7 +304,7 @@ class ClientConnection(Timed):
         if body.complete:
             self.deadline = NEVER
         else:
-            self.engine.wheel.arm(self, self.engine.client_limits.body_timeout_s)
+            self.engine.wheel.arm(self, self.rules.body_timeout_s)
         exchange.body_arrived(payload, complete=body.complete)
 
     def flush_to_tunnel(self) -> None:
@@ -295,7 +317,11 @@ class ClientConnection(Timed):
 
     @property
     def may_stay(self) -> bool:
-        return self.served < self.may_serve
+        """Whether another request may follow on the connection (nginx ``keepalive_timeout``, ``keepalive_requests`` …)."""
+        rules = self.rules
+        if self.leaving or not rules.keepalive_s or self.served >= rules.keepalive_requests:
+            return False
+        return self.engine.wheel.now - self.accepted_at < rules.keepalive_time_s
 
     def hold(self) -> None:
         """Stop reading from the client."""
@@ -336,7 +362,10 @@ class ClientConnection(Timed):
             self.engine.loop.call_soon(self._receive, b"")
         else:
             self._phase = IDLE
-        self.engine.wheel.arm(self, self.engine.client_limits.keepalive_s)
+        wheel = self.engine.wheel
+        if wheel.now >= self._ages_at:
+            self.aging = True
+        wheel.arm(self, self.rules.keepalive_s)
 
     def answer_whole(self, wire: bytes) -> None:
         """Send an answer of our own to the request in progress; no answer at all just closes."""
@@ -389,8 +418,9 @@ class ClientConnection(Timed):
         self._linger()
 
     def _finish(self) -> None:
-        """Close after the answer; linger when the client may still be sending."""
-        if self._pending or (self._body is not None and not self._body.complete):
+        """Close after the answer; linger when the client may still be sending (nginx ``lingering_close``)."""
+        sending = self._pending or (self._body is not None and not self._body.complete)
+        if sending or self.rules.lingering == "always":
             self._linger()
         else:
             self._close()
@@ -398,22 +428,28 @@ class ClientConnection(Timed):
     def _linger(self) -> None:
         self._phase = _Phase.LINGERING
         self._pending = b""
-        if not self._transport.can_write_eof():
+        if self.rules.lingering == "off" or not self._transport.can_write_eof():
             self._close()
             return
         self._transport.write_eof()
         self.read_on()
-        self.engine.wheel.arm(self, LINGER_S)
+        self._lingers_until = self.engine.wheel.now + self.rules.lingering_time_s
+        self._linger_on()
+
+    def _linger_on(self) -> None:
+        """Wait for more of what is not wanted, or for the client to close."""
+        left_s = self._lingers_until - self.engine.wheel.now
+        self.engine.wheel.arm(self, min(left_s, self.rules.lingering_timeout_s))
 
     def _close(self) -> None:
         """Close once what is written has gone, or after the send timeout."""
         self._phase = _Phase.CLOSING
-        self.engine.wheel.arm(self, self.engine.client_limits.send_timeout_s)
+        self.engine.wheel.arm(self, self.rules.send_timeout_s)
         self._transport.close()
 
     def leave_soon(self, *, gently: bool) -> None:
         """Close after the request in progress or, gently, after the next one; else now."""
-        self.may_serve = 0
+        self.leaving = self.aging = True
         if not gently and self.exchange is None and self._phase in (_Phase.IDLE, _Phase.BUSY):
             self._close()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.balancer.core.rewriting import redirected
 from services.balancer.core.variables import origin
-from services.balancer.plane.own_answers import added_lines
+from services.balancer.plane.own_answers import added_lines, keepalive_lines
 from services.balancer.wire.response import Framing, ResponseHead, with_lines, without
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def client_head(exchange: Exchange, head: ResponseHead) -> bytes:
     exchange.keeps = keep
     if not keep and framing is not Framing.TUNNEL:
         lines.append(b"Connection: close")
-    elif keep and request.minor == 0:
-        lines.append(b"Connection: keep-alive")
+    elif keep and (request.minor == 0 or exchange.route.clients.keepalive_header_s):
+        lines += [b"Connection: keep-alive", *keepalive_lines(exchange.route)]
     if exchange.route.edits_answers:
         rendered = _edit(exchange, head, rendered, lines)
     return with_lines(rendered, *lines) if lines else rendered

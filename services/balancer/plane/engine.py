@@ -14,7 +14,7 @@ from services.balancer.plane.prepared import Prepared, Router
 from services.balancer.plane.timers import Wheel
 from services.balancer.site import ListenerPlan, Plan
 from services.balancer.wire.fields import remember
-from services.balancer.wire.request import HeadLimits, RequestParser
+from services.balancer.wire.request import RequestParser
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
@@ -46,15 +46,18 @@ class ListenerState:
     The memory of heads is bounded in number and size and starts anew when full or when the plan changes.
     """
 
-    __slots__ = ("parser", "plan", "prepared", "router")
+    __slots__ = ("aging_s", "header_timeout_s", "limits", "parser", "plan", "prepared", "router")
 
-    def __init__(self, plan: ListenerPlan, limits: HeadLimits) -> None:
+    def __init__(self, plan: ListenerPlan) -> None:
         self.prepared: dict[bytes, Prepared] = {}
-        self.replace(plan, limits)
+        self.replace(plan)
 
-    def replace(self, plan: ListenerPlan, limits: HeadLimits) -> None:
+    def replace(self, plan: ListenerPlan) -> None:
         self.plan = plan
-        self.parser = RequestParser(limits)
+        self.limits = plan.limits
+        self.header_timeout_s = plan.header_timeout_s
+        self.aging_s = plan.aging_s
+        self.parser = RequestParser(plan.limits)
         self.router = Router(plan)
         self.prepared.clear()
 
@@ -93,7 +96,6 @@ class Engine:
     def adopt(self, plan: Plan) -> None:
         """Take a new plan; groups and peers that stay keep their state, connections go on."""
         self.plan = plan
-        self.limits = plan.limits
         self.client_limits = plan.settings.clients
         for name, settings in plan.groups.items():
             if name not in self.pools:
@@ -108,9 +110,9 @@ class Engine:
             del self.listeners[address]
         for address, listener in plan.listeners.items():
             if address in self.listeners:
-                self.listeners[address].replace(listener, plan.limits)
+                self.listeners[address].replace(listener)
             else:
-                self.listeners[address] = ListenerState(listener, plan.limits)
+                self.listeners[address] = ListenerState(listener)
         self._open_access_log(plan)
 
     def _open_access_log(self, plan: Plan) -> None:

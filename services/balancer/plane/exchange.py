@@ -356,7 +356,7 @@ class Exchange(Facts):
         Does what ``answer`` and ``finished`` do together; their general ways are for everything else.
         """
         peer, client, pool = self.peer, self.connection, self.pool
-        if peer is None or client.served >= client.may_serve:
+        if peer is None or client.served >= self.manner.may_serve or client.aging:
             connection.exchange = self
             self.quick = False
             connection.data_received(data)

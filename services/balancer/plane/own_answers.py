@@ -30,7 +30,7 @@ def own_answer(facts: Facts, route: Route, *, close: bool) -> bytes:
         return error_page(facts, status, close=close)
     else:
         wire = plain_answer(status, said, answer.content_type, close=close, bodiless=bodiless)
-    return _finished(facts, route, status, wire)
+    return _finished(facts, route, status, wire, close=close)
 
 
 def error_page(facts: Facts, status: int, *, close: bool) -> bytes:
@@ -41,18 +41,18 @@ def error_page(facts: Facts, status: int, *, close: bool) -> bytes:
     if page is not None and page.answer is not None and (page.answer.status in REDIRECTS or _says(page.answer_text)):
         return own_answer(facts, page, close=close)
     wire = error_answer(status, close=close, bodiless=facts.request.method == b"HEAD")
-    return _finished(facts, route, status, wire)
+    return _finished(facts, route, status, wire, close=close)
 
 
 def _says(text: Template | None) -> bool:
     return text is not None and bool(text.parts)
 
 
-def _finished(facts: Facts, route: Route, status: int, wire: bytes) -> bytes:
+def _finished(facts: Facts, route: Route, status: int, wire: bytes, *, close: bool) -> bytes:
     """With the route's own headers; what is logged is noted."""
     facts.status = status
     facts.body_bytes = len(wire) - wire.find(b"\r\n\r\n") - 4
-    lines = added_lines(facts, route, status)
+    lines = added_lines(facts, route, status) + ([] if close else keepalive_lines(route))
     if lines:
         head = len(wire) - facts.body_bytes
         wire = with_lines(wire[:head], *lines) + wire[head:]
@@ -66,3 +66,9 @@ def added_lines(facts: Facts, route: Route, status: int) -> list[bytes]:
     if status in PLAIN_STATUSES:
         added = (*route.add_headers, *added)
     return [name + b": " + value for name, template in added if (value := template.render(facts))]
+
+
+def keepalive_lines(route: Route) -> list[bytes]:
+    """The line that tells a client how long it may stay (nginx ``keepalive_timeout``, its second value), if it is told."""
+    told_s = route.clients.keepalive_header_s
+    return [b"Keep-Alive: timeout=%d" % told_s] if told_s else []

@@ -26,12 +26,15 @@ class Manner:
     ``pool`` is None when the balancer answers itself. ``fields`` are the header lines for the upstream up to those that
     frame a body, or to the end of the head when there is none. ``steady``: on one connection they are the same every time.
     ``reusable``: nothing but the head has to be looked at. ``quick``: an ordinary answer is passed on unchanged.
+    ``may_serve``: how many requests a client's connection may carry.
     """
 
-    __slots__ = ("fields", "pool", "quick", "read_timeout_s", "reusable", "route", "steady")
+    __slots__ = ("clients", "fields", "may_serve", "pool", "quick", "read_timeout_s", "reusable", "route", "steady")
 
     def __init__(self, block: FieldBlock, route: Route, pool: Pool | None, fields: tuple[Part, ...]) -> None:
         self.route = route
+        self.clients = route.clients
+        self.may_serve = route.clients.keepalive_requests if route.clients.keepalive_s else 0
         self.pool = pool
         self.fields = fields
         self.read_timeout_s = route.read_timeout_s

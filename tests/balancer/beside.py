@@ -1,0 +1,96 @@
+"""Scenes that are played before a real nginx and before the balancer, with clients of every kind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from tests.balancer.support import RawClient, Upstream, eventually
+from tests.balancer.test_nginx_parity import Front, both, upstream_block
+
+Start = Callable[..., Awaitable[Upstream]]
+
+
+class Visit:
+    """Clients of one front that are gone when the scene is over."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self._clients: list[RawClient] = []
+
+    async def client(self) -> RawClient:
+        self._clients.append(await self.front.client())
+        return self._clients[-1]
+
+    async def log(self, count: int) -> list[str]:
+        """The first lines of the access log, once there are so many."""
+
+        def lines() -> list[str]:
+            return self.front.log.read_text().splitlines() if self.front.log.exists() else []
+
+        await eventually(lambda: len(lines()) >= count)
+        return lines()[:count]
+
+    def leave(self) -> None:
+        for client in self._clients:
+            client.writer.transport.abort()
+
+
+Scene = Callable[[Visit], Awaitable[Any]]
+
+
+@contextlib.asynccontextmanager
+async def visit(front: Front) -> AsyncIterator[Visit]:
+    visiting = Visit(front)
+    try:
+        yield visiting
+    finally:
+        visiting.leave()
+
+
+async def play(front: Front, scene: Scene) -> Any:
+    async with visit(front) as visiting:
+        return await scene(visiting)
+
+
+async def alike(directory: Path, text: str, scene: Scene, *, together: bool = True) -> Any:
+    """Play a scene before both, at the same time or one after the other; returns what both made of it."""
+    async with both(directory, text) as (theirs, ours):
+        if together:
+            seen = await asyncio.gather(play(theirs, scene), play(ours, scene))
+        else:
+            seen = [await play(theirs, scene), await play(ours, scene)]
+    assert seen[1] == seen[0], "ours is not theirs"
+    return seen[0]
+
+
+def site(server: Upstream, *locations: str, more: str = "") -> str:
+    """A server block in which every location proxies."""
+    inner = " ".join(f"location {location.replace('{', '{ proxy_pass http://app;', 1)}" for location in locations)
+    return upstream_block([server], [""]) + f"server {{ listen LISTEN; {more} {inner} }}"
+
+
+def stubborn(front: Front) -> socket.socket:
+    """A client with little room of its own, which reads only when told to."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", front.port))
+    client.setblocking(False)
+    return client
+
+
+async def received(client: socket.socket) -> tuple[int, str]:
+    """How much comes until the end, and what kind of end it is."""
+    loop, count = asyncio.get_running_loop(), 0
+    try:
+        while data := await loop.sock_recv(client, 1 << 16):
+            count += len(data)
+    except ConnectionResetError:
+        return count, "reset"
+    finally:
+        client.close()
+    return count, "end"
