@@ -16,6 +16,8 @@ from services.common import logs
 
 _PIECE = 1 << 16
 _MAX_FDS = 32
+MAX_BYTES = 1 << 26
+"""Of one message."""
 
 T = TypeVar("T")
 
@@ -105,9 +107,11 @@ class Channel:
         self._data += data
         while self._open and len(self._data) >= 4:
             end = 4 + int.from_bytes(self._data[:4], "big")
-            if len(self._data) < end:
+            if len(self._data) < end <= MAX_BYTES:
                 break
             try:
+                if end > MAX_BYTES:
+                    raise msgspec.DecodeError(f"a message of {end} bytes")
                 message = self._decoder.decode(self._data[4:end])
             except msgspec.DecodeError as error:  # another version of the program, that we cannot talk to
                 logs.get("channel").error("cannot read what another process says", reason=str(error))

@@ -64,6 +64,9 @@ class Fleet(Protocol):
 
     async def figures(self) -> Figures: ...
 
+    def count(self, figures: Figures) -> None:
+        """Add to the counters of the whole what another fleet counted."""
+
     async def drain(self) -> None:
         """Stop accepting and let clients finish, however long it takes: each is told to leave with its next answer."""
 

@@ -17,7 +17,7 @@ from services.balancer.plane.prober import Prober
 from services.balancer.plane.tls import server_context
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
-from services.balancer.status.figures import Figures, engine_figures
+from services.balancer.status.figures import Figures, count, engine_figures
 from services.common.logs import Logger
 
 GRACE_S = 3.5
@@ -114,6 +114,9 @@ class Balancer:
 
     async def figures(self) -> Figures:
         return engine_figures(self.engine)
+
+    def count(self, figures: Figures) -> None:
+        count(self.engine.totals, figures)
 
     def assume(self, name: str, members: Iterable[Member]) -> None:
         """Take a group as the master of several workers says."""

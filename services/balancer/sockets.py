@@ -25,6 +25,13 @@ class Sockets:
     def __contains__(self, address: str) -> bool:
         return address in self._sockets
 
+    def copy(self) -> Sockets:
+        """The same sockets once more, to be closed on their own."""
+        copy = Sockets()
+        for address, sock in self:
+            copy.take(address, sock.dup())
+        return copy
+
     def take(self, address: str, sock: socket.socket) -> None:
         """Hold one more socket, from the process that opened it; they come in the order of their numbers."""
         self._sockets.setdefault(address, []).append(sock)

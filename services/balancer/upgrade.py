@@ -11,8 +11,10 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 from services.balancer.channel import Channel, Message, WithDescriptor, inherited, pair
+from services.balancer.estate import Counters
 from services.balancer.sockets import Sockets
 
 VARIABLE = "BALANCER_LITE_HERITAGE"
@@ -32,9 +34,15 @@ class StatusSocket(WithDescriptor, frozen=True, kw_only=True):
 
 
 class Rest(Message, frozen=True, kw_only=True):
-    """The last message: what is known of groups (``Changes.snapshot``)."""
+    """The last message before the new program serves: an ``Estate``, encoded."""
 
     snapshot: bytes
+
+
+class Remainder(Message, frozen=True, kw_only=True):
+    """At the end of the old program: what it counted since."""
+
+    counters: Counters
 
 
 class Serving(Message, frozen=True, kw_only=True):
@@ -42,12 +50,16 @@ class Serving(Message, frozen=True, kw_only=True):
 
 
 class Heritage:
-    """What a new program was given; ``snapshot`` is empty for one that was started afresh."""
+    """What a new program was given; ``snapshot`` is empty for one that was started afresh.
+
+    ``remainder`` is called at the end of the old program.
+    """
 
     def __init__(self) -> None:
         self.sockets = Sockets()
         self.status: dict[str, socket.socket] = {}
         self.snapshot = b""
+        self.remainder: Callable[[Counters], None] = lambda counters: None
         self._channel: Channel | None = None
 
     @classmethod
@@ -58,13 +70,13 @@ class Heritage:
         if fd:
             complete = asyncio.Event()
             heritage._channel = Channel(
-                inherited(int(fd)), Listener | StatusSocket | Rest,
+                inherited(int(fd)), Listener | StatusSocket | Rest | Remainder,
                 lambda message, fd: heritage._take(message, fd, complete), complete.set,
             )  # fmt: skip
             await complete.wait()
         return heritage
 
-    def _take(self, message: Listener | StatusSocket | Rest, fd: int, complete: asyncio.Event) -> None:
+    def _take(self, message: Listener | StatusSocket | Rest | Remainder, fd: int, complete: asyncio.Event) -> None:
         match message:
             case Listener(address=address):
                 self.sockets.take(address, inherited(fd))
@@ -73,12 +85,13 @@ class Heritage:
             case Rest(snapshot=snapshot):
                 self.snapshot = snapshot
                 complete.set()
+            case Remainder(counters=counters):
+                self.remainder(counters)
 
     def accept(self) -> None:
         """Tell the old program that this one serves."""
         if self._channel is not None:
             self._channel.send(Serving())
-            self._channel.close()
 
 
 class Heir:
@@ -96,15 +109,15 @@ class Heir:
         mine, its = pair()
         with its:
             self._process = _again(its)
-        channel = Channel(mine, Serving, lambda *_: self._serving.set(), self._silent.set)
+        self._channel = channel = Channel(mine, Serving, lambda *_: self._serving.set(), self._silent.set)
         for address, sock in sockets:
             channel.send(Listener(address=address), sock.fileno())
         if status is not None:
             channel.send(StatusSocket(address=status[0]), status[1].fileno())
         channel.send(Rest(snapshot=snapshot))
         await first_of(self._serving, self._silent, timeout_s=READY_S)
-        channel.close()
         if not self._serving.is_set():
+            channel.close()
             self._process.kill()
             await self.ended()
         return self._serving.is_set()
@@ -112,6 +125,10 @@ class Heir:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def count(self, counters: Counters) -> None:
+        """Tell the new program what this one counted since."""
+        self._channel.send(Remainder(counters=counters))
 
     async def ended(self) -> None:
         """Wait for the end of the new program."""

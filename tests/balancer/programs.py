@@ -55,7 +55,11 @@ class Program:
             self._processes.append(
                 await asyncio.create_subprocess_exec(COMMAND, "--config", str(self.config), stdout=log, stderr=log)
             )
-        await self.until(lambda: self.pid == self._processes[-1].pid)
+        await self.until(self._serves)
+
+    def _serves(self) -> bool:
+        assert self._processes[-1].returncode is None, self.log.read_text()
+        return self.pid == self._processes[-1].pid
 
     async def ended(self) -> int:
         """Wait for the end of the program that was started last; returns its exit status."""

@@ -40,7 +40,7 @@ async def status_of(settings: Settings, state_file: Path | None = None) -> Async
     async with running(settings) as balancer, aiohttp.ClientSession() as session:
         changes = Changes(balancer.balancer, state_file)
         changes.restore()
-        listener = StatusListener(balancer.balancer, changes, no_reload)
+        listener = StatusListener(changes, no_reload)
         port = await listener.open(settings)
         try:
             yield balancer, Api(session, port)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from tests.balancer.programs import COMMAND, Program, program
+from services.balancer.channel import Channel, pair
+from services.balancer.upgrade import VARIABLE, Listener, Rest, Serving
+from tests.balancer.programs import COMMAND, START_S, Program, program
 from tests.balancer.support import RawClient, Upstream, answer, request
+from tests.balancer.test_nginx_parity import free_port
 
 Start = Callable[..., Awaitable[Upstream]]
 
@@ -88,7 +94,120 @@ async def test_a_new_program_takes_over_without_losing_a_request(
         now = await running.status()
         assert (now["pid"], len(now["workers"])) == (running.pid, after if after > 1 else 0)
         assert [peer["state"] for peer in now["upstreams"]["app"]["peers"]] == ["draining", "up"]
-        assert now["requests"] >= 8 and not (tmp_path / "pid.oldbin").exists()
+        assert not (tmp_path / "pid.oldbin").exists()
+        assert now["requests"] == now["statuses"]["2xx"] == load.answers, "what both programs have counted"
+
+
+@pytest.mark.parametrize(("before", "after", "zone"), [(1, 2, True), (1, 2, False), (2, 1, False)])
+async def test_what_is_known_of_servers_outlives_an_upgrade(
+    upstream: Start, tmp_path: Path, before: int, after: int, zone: bool
+) -> None:
+    async with knowing(upstream, tmp_path, zone=zone, workers=before) as running:
+        known = await running.peers()
+        running.configure(workers=after)
+        assert (await upgrade(running))[0] == 0
+        assert await running.ended() == 0
+        assert await facts(running) == facts_of(known)
+        assert set(await running.bodies(40)) == {"a", "c"}
+        assert [peer["requests"] for peer in await running.peers()][:1] == [known[0]["requests"]], "nobody asks the dead"
+
+
+@contextlib.asynccontextmanager
+async def knowing(upstream: Start, folder: Path, **more: Any) -> AsyncIterator[Program]:
+    """A program whose first server is known to be dead, and whose third one was added at run time."""
+    dead, a, c = [await upstream(name) for name in ("dead", "a", "c")]
+    await dead.stop()
+    group = {"zone": more.pop("zone"), "method": "round_robin"}
+    server = {"max_fails": 1, "fail_timeout_s": 300}
+    async with program(folder, [dead, a], server=server, group=group, **more) as running:
+        assert await running.bodies(20) == "a" * 20
+        path = "/upstreams/app/servers"
+        await running.api("POST", path, {"address": c.address, "weight": 3, **server})
+        await running.api("PATCH", f"{path}/1", {"weight": 2})
+        assert set(await running.bodies(20)) == {"a", "c"}
+        yield running
+
+
+async def facts(running: Program) -> list[object]:
+    return facts_of(await running.peers())
+
+
+def facts_of(peers: list[Any]) -> list[object]:
+    names = ("address", "state", "weight", "fails", "failures", "unavail", "requests", "codes", "connects", "received")
+    return [[peer[name] for name in names] for peer in peers]
+
+
+async def test_a_reload_brings_workers_and_takes_them_away_within_one_program(upstream: Start, tmp_path: Path) -> None:
+    async with knowing(upstream, tmp_path, zone=True, state_file=str(tmp_path / "state")) as running:
+        pid, known = running.pid, await running.status()
+        load = Load(running, 4)
+        for workers in (2, 1):
+            await load.goes_on()
+            running.configure(workers=workers)
+            await running.api("POST", "/reload", {})
+            await load.goes_on()
+            now = await running.status()
+            assert (now["pid"], len(now["workers"])) == (pid, workers if workers > 1 else 0)
+            assert [peer["state"] for peer in now["upstreams"]["app"]["peers"]] == ["unavail", "up", "up"]
+        await load.end()
+        assert load.faults == []
+
+        async def complete() -> bool:
+            """Those who served before have left, and with them what they counted."""
+            return bool((await running.status())["requests"] == known["requests"] + load.answers)
+
+        await running.until(complete)
+        running.signal(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
+async def test_a_change_of_workers_that_fails_changes_nothing(upstream: Start, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        async with program(tmp_path, [await upstream("a")]) as running:
+            client = await running.client()
+            assert (await client.get()).body == b"a"
+            listen = [f"127.0.0.1:{running.port}", f"127.0.0.1:{taken.getsockname()[1]}"]
+            running.configure(listen=listen, workers=2)
+            assert f"cannot listen on {listen[1]}" in (await running.api("POST", "/reload", {}))["error"]
+            assert (await client.get()).body == b"a" and await running.bodies(3) == "aaa"
+            assert (await running.status())["workers"] == []
+
+
+@pytest.mark.parametrize("words", [b'{"version": 99}', b'{"groups": {"app": [{"settings": {"address": "?"}}]}}', b"\0"])
+async def test_a_program_that_does_not_understand_what_it_is_left_begins_anew(
+    upstream: Start, tmp_path: Path, words: bytes
+) -> None:
+    server = await upstream("a")
+    port = free_port()
+    config = tmp_path / "balancer.yaml"
+    value = {
+        "listen": f"127.0.0.1:{port}", "upstreams": {"app": {"servers": [{"address": server.address}]}},
+        "locations": [{"path": "/", "upstream": "app"}],
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(value))
+    serving = asyncio.Event()
+    mine, its = pair()
+    with (tmp_path / "log").open("wb") as log, its, socket.create_server(("127.0.0.1", port)) as listener:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND, "--config", str(config), pass_fds=[its.fileno()], stderr=log,
+            env={**os.environ, VARIABLE: str(its.fileno())},
+        )  # fmt: skip
+        old = Channel(mine, Serving, lambda *_: serving.set(), serving.set)
+        old.send(Listener(address=f"127.0.0.1:{port}"), listener.fileno())
+        old.send(Rest(snapshot=words))
+    try:
+        async with asyncio.timeout(START_S):
+            await serving.wait()
+        client = RawClient(*await asyncio.open_connection("127.0.0.1", port))
+        assert (await client.get()).body == b"a", "the socket is used all the same"
+        client.close()
+        assert "not understood, beginning anew" in (tmp_path / "log").read_text()
+    finally:
+        old.close()
+        process.terminate()
+        assert await process.wait() == 0
 
 
 async def _all_up(running: Program) -> bool:
@@ -103,9 +222,9 @@ async def test_systemd_is_told_of_the_new_program(upstream: Start, tmp_path: Pat
         try:
             async with program(tmp_path, [await upstream("a")]) as running:
                 old = running.pid
-                assert supervisor.recv(100).decode() == f"READY=1\nMAINPID={old}"
+                await running.until(lambda: supervisor.recv(100).decode() == f"READY=1\nMAINPID={old}")
                 await upgrade(running)
-                assert supervisor.recv(100).decode() == f"READY=1\nMAINPID={running.pid}"
+                await running.until(lambda: supervisor.recv(100).decode() == f"READY=1\nMAINPID={running.pid}")
                 assert running.pid != old
         finally:
             del os.environ["NOTIFY_SOCKET"]

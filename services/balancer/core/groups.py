@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.balancer.core.health import CheckSettings, Guards, ejection_allowed, panics
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.core.retry import RetryPolicy, tries_for
-from services.balancer.core.roster import Member
+from services.balancer.core.roster import Member, Passive
 from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import RoundRobin, Turn, method_named
 
@@ -154,6 +154,7 @@ class Group:
                 draining=peer.draining,
                 verdict=peer.verdict,
                 ramp_from=peer.ramp_from,
+                passive=passive(peer),
             )
             for peer in self.peers
         )
@@ -176,6 +177,13 @@ class Group:
             self._next_id = max(self._next_id, member.id + 1)
             self.peers.append(peer)
         self.refresh()
+
+    def recall(self, known: Mapping[str, Passive]) -> None:
+        """Take the passive state of servers, by address, from who knew them before."""
+        for peer in self.peers:
+            remembered = known.get(peer.address)
+            if remembered is not None:
+                recall(peer, remembered)
 
     def observe(self) -> None:
         """Bring what is known of the peers up to date, where another process may know more."""
@@ -255,6 +263,29 @@ class Group:
     def full(self) -> bool:
         """Whether only connection limits keep requests out, so that waiting in the queue makes sense."""
         return any(not peer.excluded and 0 < peer.max_conns <= peer.conns for peer in self.peers)
+
+
+def passive(peer: Peer) -> Passive:
+    """What live requests have shown of a server here."""
+    return Passive(
+        fails=peer.fails,
+        accessed=peer.accessed,
+        checked=peer.checked,
+        weight=peer.weight,
+        effective_weight=peer.effective_weight,
+        current_weight=peer.current_weight,
+        ramp_from=peer.ramp_from,
+    )
+
+
+def recall(peer: Peer, remembered: Passive) -> None:
+    peer.fails, peer.accessed, peer.checked = remembered.fails, remembered.accessed, remembered.checked
+    if peer.weight == remembered.weight:
+        peer.effective_weight = min(peer.weight, remembered.effective_weight)
+        peer.current_weight = remembered.current_weight
+    if peer.settings.slow_start_s:
+        peer.ramp_from = remembered.ramp_from
+    peer.look()
 
 
 def by_address(peers: Iterable[Peer], address: str) -> Peer | None:

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from services.balancer.core.peers import PeerSettings, Verdict
+
+Count = Annotated[int, Meta(ge=0, lt=1 << 62)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passive:
+    """What live requests have shown of a server; times by the clock that processes of one machine share.
+
+    Effective and current weight mean something only beside the same ``weight``.
+    """
+
+    fails: Count = 0
+    accessed: Count = 0
+    checked: Count = 0
+    weight: Count = 0
+    effective_weight: Count = 0
+    current_weight: Annotated[int, Meta(gt=-(1 << 62), lt=1 << 62)] = 0
+    ramp_from: Annotated[float, Meta(ge=0)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +40,4 @@ class Member:
     draining: bool
     verdict: Verdict
     ramp_from: float | None
+    passive: Passive

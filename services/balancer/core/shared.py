@@ -10,12 +10,13 @@ that settle a tie in the same microsecond may then choose the same peer, which c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Protocol
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
+from services.balancer.core.roster import Passive
 from services.balancer.core.selection import Turn
 
 FACTS = 6
@@ -197,6 +198,10 @@ class SharedGroup(Group):
     def judge(self, peer: Peer, verdict: Verdict, now: float) -> bool:
         with self:
             return super().judge(peer, verdict, now)
+
+    def recall(self, known: Mapping[str, Passive]) -> None:
+        with self:
+            super().recall(known)
 
     def ramp(self, now: float) -> None:
         if self.scale != 1:

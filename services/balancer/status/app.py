@@ -28,14 +28,20 @@ Reload = Callable[[], Awaitable[None]]
 
 
 class StatusApp:
-    """Routes of the status listener. ``reload`` reads the settings file again and raises ValueError with the reason."""
+    """Routes of the status listener; ``changes`` may be replaced by those of another fleet.
 
-    def __init__(self, fleet: Fleet, changes: Changes, reload: Reload) -> None:
-        self._fleet = fleet
-        self._changes = changes
+    ``reload`` reads the settings file again and raises ValueError with the reason.
+    """
+
+    def __init__(self, changes: Changes, reload: Reload) -> None:
+        self.changes = changes
         self._reload = reload
-        self._started_at = fleet.time()
+        self._started_at = changes.fleet.time()
         self._page = _PAGE.read_text()
+
+    @property
+    def _fleet(self) -> Fleet:
+        return self.changes.fleet
 
     def application(self, *, writable: bool) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY, middlewares=[_plain_errors])
@@ -76,14 +82,14 @@ class StatusApp:
         return status_view(self._fleet, await self._fleet.figures(), self._fleet.time() - self._started_at)
 
     async def _peers(self, name: str, peers: Iterable[Peer]) -> list[PeerView]:
-        figures, group = (await self._fleet.figures()).groups.get(name) or GroupFigures(), self._changes.group(name)
+        figures, group = (await self._fleet.figures()).groups.get(name) or GroupFigures(), self.changes.group(name)
         return [peer_view(group, peer, figures, self._fleet.time()) for peer in peers]
 
     # Runtime API
 
     async def _servers(self, request: web.Request) -> web.Response:
         name = request.match_info["group"]
-        return _json(await self._peers(name, self._changes.group(name).peers))
+        return _json(await self._peers(name, self.changes.group(name).peers))
 
     async def _add(self, request: web.Request) -> web.Response:
         server = await _decoded(request, Server)
@@ -91,18 +97,18 @@ class StatusApp:
             raise ValueError(f"expected HOST:PORT, got {server.address!r}")
         settings = PeerSettings(**{name: getattr(server, name) for name in server.__struct_fields__})
         name = request.match_info["group"]
-        peer = self._changes.add(name, settings)
+        peer = self.changes.add(name, settings)
         return _json((await self._peers(name, [peer]))[0], status=201)
 
     async def _change(self, request: web.Request) -> web.Response:
         change = await _decoded(request, ServerChange)
         name = request.match_info["group"]
-        peer = self._changes.change(name, int(request.match_info["id"]), change)
+        peer = self.changes.change(name, int(request.match_info["id"]), change)
         return _json((await self._peers(name, [peer]))[0])
 
     async def _remove(self, request: web.Request) -> web.Response:
         _refuse_forms(request)
-        self._changes.remove(request.match_info["group"], int(request.match_info["id"]))
+        self.changes.remove(request.match_info["group"], int(request.match_info["id"]))
         return web.Response(status=204)
 
     async def _reload_now(self, request: web.Request) -> web.Response:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from services.balancer.core.groups import Group, by_address
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.fleet import Fleet
+from services.balancer.site import valid_address
 
 
 class ServerChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,24 +31,31 @@ class _SavedServer(msgspec.Struct, frozen=True, kw_only=True):
     drain: bool = False
 
 
-class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """Servers of groups that were changed at run time; verdicts by group and address."""
 
     groups: dict[str, list[_SavedServer]]
     verdicts: dict[str, dict[str, Verdict]] = {}
+
+    def check(self) -> None:
+        """Raises ValueError for servers that cannot be."""
+        for server in (server for servers in self.groups.values() for server in servers):
+            if not valid_address(server.settings.address):
+                raise ValueError(f"expected HOST:PORT, got {server.settings.address!r}")
+            _check(dataclasses.asdict(server.settings))
 
 
 class Changes:
     """Applies changes to the groups of record; raises LookupError for what is not there, ValueError for bad values."""
 
     def __init__(self, fleet: Fleet, state_file: Path | None) -> None:
-        self._fleet = fleet
+        self.fleet = fleet
         self._state_file = state_file
         self._touched: set[str] = set()
         self.saving = True  # whether the state file is this process' to write
 
     def group(self, name: str) -> Group:
-        group = self._fleet.groups.get(name)
+        group = self.fleet.groups.get(name)
         if group is None:
             raise LookupError(f"no upstream named {name}")
         return group
@@ -74,8 +81,7 @@ class Changes:
     def change(self, name: str, peer_id: int, change: ServerChange) -> Peer:
         group, peer = self.group(name), self.peer(name, peer_id)
         fields = {f: v for f in change.__struct_fields__ if (v := getattr(change, f)) is not None and f != "drain"}
-        if any(not isinstance(value, bool) and value < (field == "weight") for field, value in fields.items()):
-            raise ValueError("weight is at least 1; the other numbers are not negative")
+        _check(fields)
         if fields:
             peer.configure(dataclasses.replace(peer.settings, **fields))
         if change.drain is not None:
@@ -86,7 +92,7 @@ class Changes:
 
     def _changed(self, name: str) -> None:
         self._touched.add(name)
-        self._fleet.changed(name)
+        self.fleet.changed(name)
         self._save()
 
     def judged(self, group: Group) -> None:
@@ -99,16 +105,16 @@ class Changes:
     def _save(self) -> None:
         if self._state_file is not None and self.saving:
             fresh = self._state_file.with_name(self._state_file.name + ".new")
-            fresh.write_bytes(self._encoded(_persistent))
+            fresh.write_bytes(msgspec.json.encode(self._standing(_persistent)))
             fresh.replace(self._state_file)
 
-    def snapshot(self) -> bytes:
-        """Everything a successor of this process should know: run-time changes and all verdicts."""
-        return self._encoded(lambda group: bool(group.settings.checks))
+    def saved(self) -> Saved:
+        """All changes and verdicts, for a successor."""
+        return self._standing(lambda group: bool(group.settings.checks))
 
-    def _encoded(self, with_verdicts: Callable[[Group], bool]) -> bytes:
-        groups = self._fleet.groups
-        saved = _Saved(
+    def _standing(self, with_verdicts: Callable[[Group], bool]) -> Saved:
+        groups = self.fleet.groups
+        return Saved(
             groups={
                 name: [_SavedServer(settings=peer.settings, drain=peer.draining) for peer in groups[name].peers]
                 for name in sorted(self._touched & groups.keys())
@@ -119,26 +125,45 @@ class Changes:
                 if with_verdicts(group)
             },
         )
-        return msgspec.json.encode(saved)
 
-    def restore(self, snapshot: bytes = b"") -> None:
-        """Bring back what an earlier run saved, or handed over; ValueError when that cannot be read.
+    def read(self) -> Saved | None:
+        """What the state file says; ValueError when it cannot be read."""
+        if self._state_file is None:
+            return None
+        try:
+            saved = msgspec.json.decode(self._state_file.read_bytes(), type=Saved)
+        except FileNotFoundError:
+            return None
+        saved.check()
+        return saved
+
+    def restore(self, handed_over: Saved | None = None) -> None:
+        """Bring back what was handed over, else what an earlier run saved; ValueError when that cannot be read.
 
         After a start or a reload, before others are told of the groups.
         """
-        if not snapshot and self._state_file is not None:
-            with contextlib.suppress(FileNotFoundError):
-                snapshot = self._state_file.read_bytes()
-        if not snapshot:
+        saved = handed_over or self.read()
+        if saved is None:
             return
-        saved = msgspec.json.decode(snapshot, type=_Saved)
         for name, servers in saved.groups.items():
-            if name in self._fleet.groups and servers:
+            if name in self.fleet.groups and servers:
                 self._touched.add(name)
                 self._restore_group(self.group(name), servers)
         for name, verdicts in saved.verdicts.items():
-            if name in self._fleet.groups:
+            if name in self.fleet.groups:
                 self._restore_verdicts(self.group(name), verdicts)
+
+    def restore_switches(self, saved: Saved) -> None:
+        """Bring back what a reload keeps of changes: verdicts, and who drains."""
+        for name in saved.groups.keys() & self.fleet.groups.keys():
+            self._touched.add(name)
+            for server in saved.groups[name]:
+                peer = by_address(self.group(name).peers, server.settings.address)
+                if peer is not None:
+                    peer.draining = server.drain
+            self.group(name).refresh()
+        for name in saved.verdicts.keys() & self.fleet.groups.keys():
+            self._restore_verdicts(self.group(name), saved.verdicts[name])
 
     def _restore_verdicts(self, group: Group, verdicts: dict[str, Verdict]) -> None:
         if group.settings.checks:
@@ -158,6 +183,12 @@ class Changes:
         for peer in [peer for peer in group.peers if peer.address not in wanted]:
             group.remove(peer)
         group.refresh()
+
+
+def _check(fields: Mapping[str, object]) -> None:
+    numbers = {name: value for name, value in fields.items() if isinstance(value, int | float) and value is not True}
+    if any(value < (name == "weight") for name, value in numbers.items()):
+        raise ValueError("weight is at least 1; the other numbers are not negative")
 
 
 def _persistent(group: Group) -> bool:

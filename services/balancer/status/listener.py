@@ -6,7 +6,6 @@ import socket
 
 from aiohttp import web
 
-from services.balancer.fleet import Fleet
 from services.balancer.settings import Settings
 from services.balancer.sockets import Sockets
 from services.balancer.status.app import Reload, StatusApp
@@ -16,10 +15,8 @@ from services.balancer.status.changes import Changes
 class StatusListener:
     """The aiohttp server behind ``status:``; nothing when that is not set."""
 
-    def __init__(self, fleet: Fleet, changes: Changes, reload: Reload) -> None:
-        self._fleet = fleet
-        self._changes = changes
-        self._reload = reload
+    def __init__(self, changes: Changes, reload: Reload) -> None:
+        self._app = StatusApp(changes, reload)
         self._runner: web.AppRunner | None = None
         self._sockets = Sockets()
 
@@ -30,14 +27,17 @@ class StatusListener:
         if inherited is not None:
             self._sockets.take(settings.status, inherited)
         sock = self._sockets.open(settings.status)[0]
-        app = StatusApp(self._fleet, self._changes, self._reload)
         runner = web.AppRunner(
-            app.application(writable=settings.status_allows_changes), access_log=None, shutdown_timeout=0.5
+            self._app.application(writable=settings.status_allows_changes), access_log=None, shutdown_timeout=0.5
         )
         await runner.setup()
         self._runner = runner
         await web.SockSite(runner, sock.dup()).start()
         return self._sockets.port(settings.status)
+
+    def show(self, changes: Changes) -> None:
+        """Show another fleet, and change that."""
+        self._app.changes = changes
 
     @property
     def socket(self) -> socket.socket | None:

@@ -141,7 +141,7 @@ def peer_view(group: Group, peer: Peer, figures: GroupFigures, now: float) -> Pe
         codes={str(code): count for code, count in sorted(of_peer.codes.items())},
         sent=of_peer.sent,
         received=of_peer.received,
-        fails=of_peer.fails,
+        fails=of_peer.passive.fails,
         failures=of_peer.failures,
         unavail=of_peer.unavail,
         connects=of_peer.connects,

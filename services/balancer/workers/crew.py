@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from services.balancer.core.groups import Group, GroupSettings
+from services.balancer.core.roster import Passive
 from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.prober import Prober
@@ -111,8 +112,15 @@ class Crew:
         except OSError:
             await self.stop(grace_s=0)
             raise
+        self._leave_failures_to_workers()
         self._prober.reconcile()
         self._beat = asyncio.create_task(self._keep_beat())
+
+    def _leave_failures_to_workers(self) -> None:
+        """What was known before this crew is theirs now; here nobody would ever see a server succeed."""
+        for group in self._groups.values():
+            if not group.shared:
+                group.recall({peer.address: Passive(ramp_from=peer.ramp_from) for peer in group.peers})
 
     def _open_sockets(self) -> None:
         """Open what is missing, and give it to the workers there are."""
@@ -178,6 +186,8 @@ class Crew:
     def _let_go(self) -> None:
         if self._beat is not None:
             self._beat.cancel()
+        self._past.add(group_figures(self._groups, self.time()).ended())
+        self._groups = {name: _plain(group) for name, group in self._groups.items()}
         for memory in self._zones.values():
             memory.close()
         self._zones.clear()
@@ -278,6 +288,9 @@ class Crew:
         reports = await asyncio.gather(*(hand.report() for hand in self._hands.values()))
         return total([self._past, group_figures(self._groups, self.time()), *reports])
 
+    def count(self, figures: Figures) -> None:
+        self._past.add(figures)
+
     # Watching over workers
 
     async def _keep_beat(self) -> None:
@@ -316,6 +329,13 @@ class Crew:
         for hand in [hand for hand in hung if hand.pid in holders] or hung:
             self._log.error("worker hangs, it is killed", worker=hand.number, pid=hand.pid)
             hand.kill()
+
+
+def _plain(group: Group) -> Group:
+    """The same servers, without their counters and the memory that workers share."""
+    plain = Group(group.settings)
+    plain.assume(group.roster())
+    return plain
 
 
 def _check_certificates(plan: Plan) -> None:

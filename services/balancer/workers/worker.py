@@ -11,11 +11,14 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import uvloop
 
 from services.balancer.channel import Channel, inherited
+from services.balancer.core.groups import Group
+from services.balancer.core.roster import Member
 from services.balancer.plane.zone import ZoneMemory
 from services.balancer.server import GRACE_S, Balancer
 from services.balancer.site import build
@@ -91,7 +94,7 @@ class Worker:
 
     async def _adopt(self, message: Adopt) -> str:
         """Begin to serve, or change to new settings; returns what is wrong."""
-        plan = build(message.settings)
+        plan, fresh = build(message.settings), self._balancer is None
         logs.setup("balancer", plan.settings.log.level, plan.settings.log.style)
         try:
             if self._balancer is None:
@@ -104,7 +107,15 @@ class Worker:
             return error.strerror or str(error)
         for name, members in message.rosters.items():
             self._balancer.assume(name, members)
+            if fresh:
+                self._recall(self._balancer.groups[name], members)
         return ""
+
+    @staticmethod
+    def _recall(group: Group, members: Iterable[Member]) -> None:
+        """Begin with the failures that are known; shared memory has them already."""
+        if not group.shared:
+            group.recall({member.settings.address: member.passive for member in members})
 
     def _orphaned(self) -> None:
         self._leave(None)
