@@ -10,7 +10,7 @@ from typing import TypeVar
 from services.balancer.core.patterns import compile_pattern, marked_pattern
 from services.balancer.core.retry import CONFIGURABLE, Condition, RetryPolicy
 from services.balancer.core.rewriting import CookieRewriting, Redirection
-from services.balancer.core.rules import OPERATORS, Access, parse_access
+from services.balancer.core.rules import OPERATORS, Access, Rule, Then, parse_access
 from services.balancer.core.rules import Condition as Test
 from services.balancer.core.variables import (
     BUILT_IN,
@@ -20,13 +20,16 @@ from services.balancer.core.variables import (
     Variable,
     captures,
     compile_template,
+    escaped_capture,
 )
 from services.balancer.settings import Location, MapVariable, Redirect, Return
+from services.balancer.settings import Rule as RuleSettings
 from services.balancer.wire.fields import TOKEN
 
 T = TypeVar("T")
 _LOCATION = Variable(lambda scope: scope.outcome.answer_field(b"location"), Reach.REQUEST)
 URI = BUILT_IN["uri"]
+_NOTHING = Variable(lambda scope: b"")
 
 
 class Compiler:
@@ -120,6 +123,47 @@ class Compiler:
         pattern = self.attempt(where, lambda: compile_pattern(text, ignore_case=operator.endswith("*")))
         return Test(subject, pattern=pattern, negate=negate) if pattern is not None else None
 
+    def rules(
+        self, where: str, rules: Sequence[RuleSettings], more: Mapping[str, Variable],
+        answering: Callable[[Return, Mapping[str, Variable]], T],
+    ) -> tuple[Rule[T], ...]:  # fmt: skip
+        """Rules with what answers in their place, made by ``answering``."""
+        return tuple(self._rule(f"{where}[{index}]", rule, more, answering) for index, rule in enumerate(rules))
+
+    def _rule(
+        self, where: str, rule: RuleSettings, more: Mapping[str, Variable],
+        answering: Callable[[Return, Mapping[str, Variable]], T],
+    ) -> Rule[T]:  # fmt: skip
+        if not (rule.set or rule.uri or rule.rules or rule.answer or rule.then):
+            self.complain(where, "give at least one of set, uri, rules, answer, then")
+        if rule.answer is not None and (rule.uri or rule.rules):
+            self.complain(where, "with an answer there is no uri and there are no rules")
+        test = self.condition(f"{where}.when", rule.when, more) if rule.when else None
+        pattern = self.attempt(f"{where}.pattern", lambda: compile_pattern(rule.pattern)) if rule.pattern else None
+        known = dict(more)
+        if test is not None and test.pattern is not None:
+            known = _captured(known, captures(test.pattern, Variable(test.subject.render, test.subject.reach)))
+        inside = escaped = known
+        if pattern is not None:
+            inside = _captured(known, captures(pattern, URI))
+            escaped = _captured(known, captures(pattern, URI, escaped_capture))
+        for name in rule.set:
+            if name != "args" and name in BUILT_IN:
+                self.complain(f"{where}.set", f"${name} is not to be set")
+        path, mark, query = rule.uri.partition("?")
+        default = Then.BREAK if rule.uri else Then.NEXT
+        return Rule(
+            condition=test,
+            pattern=pattern,
+            settings=tuple((name, self.template(f"{where}.set", text, inside)) for name, text in rule.set.items()),
+            uri=self.template(f"{where}.uri", path, inside) if rule.uri else None,
+            query=self.template(f"{where}.uri", query, escaped) if mark else None,
+            keeps_query=rule.keep_query,
+            rules=self.rules(f"{where}.rules", rule.rules, inside, answering),
+            outcome=answering(rule.answer, escaped) if rule.answer is not None else None,
+            then=Then(rule.then) if rule.then else default,
+        )
+
     def answer_text(self, where: str, answer: Return, more: Mapping[str, Variable]) -> Template:
         """What an answer says: where a redirect leads, a text, or what is in a file."""
         if not answer.file:
@@ -129,6 +173,11 @@ class Compiler:
         except OSError as error:
             self.complain(where, f"cannot read {answer.file}: {error.strerror}")
             return Template(())
+
+
+def _captured(known: Mapping[str, Variable], found: Mapping[str, Variable]) -> dict[str, Variable]:
+    """What is known once a pattern has matched: numbers mean its captures alone, though it may have none."""
+    return {**{name: _NOTHING if name.isdigit() else variable for name, variable in known.items()}, **found}
 
 
 def cookie_rewriting(location: Location) -> CookieRewriting:

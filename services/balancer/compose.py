@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.balancer.core.paths import escape_path, escape_target, normalise
+from services.balancer.core.course import Course, uri_of
+from services.balancer.core.paths import escape_path, escape_target
 from services.balancer.core.variables import Part, Scope, Template, join_parts
 from services.balancer.site import Route
 from services.balancer.wire.fields import CRLF, HOP_BY_HOP
@@ -39,11 +40,12 @@ def framing_lines(request: RequestHead, length: int | None) -> bytes:
     return b"Transfer-Encoding: chunked\r\n\r\n" if request.chunked else b"\r\n"
 
 
-def request_line(request: RequestHead, route: Route, rewritten: bytes = b"") -> Part:
-    """The first line for the upstream; ``rewritten`` is the target that a rule made, if one did."""
+def request_line(request: RequestHead, route: Route) -> Part:
+    """The first line for the upstream."""
     begin, end = request.method + b" ", b" HTTP/1.1\r\n" if route.minor else b" HTTP/1.0\r\n"
-    if rewritten or route.target is None:
-        return begin + (rewritten or _target(request, route)) + end
+    if route.target is None:
+        target = _changed_target(request, route) if isinstance(request, Course) else _target(request, route)
+        return begin + target + end
     parts = route.target.parts
 
     def line(scope: Scope) -> bytes:
@@ -61,13 +63,19 @@ def _target(request: RequestHead, route: Route) -> bytes:
             return request.target
         path = request.path
     else:
-        path = route.upstream_uri + escape_path(normalise(request.path)[len(route.prefix) :])
+        path = route.upstream_uri + escape_path(uri_of(request)[len(route.prefix) :])
     return path + b"?" + request.query if request.query else path
 
 
-def rewritten_target(path: bytes, query: bytes) -> bytes:
-    """The target of a request whose path a rule changed (nginx ``rewrite … break``)."""
-    return escape_path(path) + (b"?" + escape_target(query) if query else b"")
+def _changed_target(course: Course, route: Route) -> bytes:
+    """The target of a request that rules or an error page have led here."""
+    if course.intact:
+        return _target(course, route)
+    if route.upstream_uri and not course.whole:
+        path = route.upstream_uri + escape_path(course.uri[len(route.prefix) :])
+    else:
+        path = escape_path(course.uri)
+    return path + b"?" + escape_target(course.query) if course.query else path
 
 
 def _plain(name: bytes, *, underscores: bool) -> bool:

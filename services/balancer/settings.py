@@ -121,18 +121,27 @@ class Return(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Something tried before a request goes to the upstream; the first rule that applies decides.
+    """Something done before a request goes to the upstream; rules are followed one after the other.
 
     ``when`` is one condition, ``[VARIABLE]`` or ``[VARIABLE, OPERATOR, VALUE]`` with ``=``, ``!=``, ``~``, ``~*``, ``!~``
-    or ``!~*`` (nginx ``if``); ``pattern`` must match the path (nginx ``rewrite``); both may be left out. Then either
-    ``answer`` is given, or the request goes on as ``uri``, where ``$1`` is what the pattern captured; a ``?`` in it begins
-    another query, and with nothing behind it there is none.
+    or ``!~*`` (nginx ``if``); ``pattern`` must match the path (nginx ``rewrite``); both may be left out. Then variables
+    are ``set``, the path becomes ``uri``, where ``$1`` is what the pattern captured, the ``rules`` inside are followed, or
+    ``answer`` is given. A ``?`` in the uri begins another query, and with nothing behind it there is none; with
+    ``keep_query`` the request's own goes behind it.
+
+    ``then`` says how it goes on: ``next`` with the next rule, ``break`` with no other rule, ``last`` in the location that
+    the new path belongs to (where a request that changed its path arrives behind the last rule, too). By default a rule
+    with a ``uri`` is a ``break``, any other one a ``next``. After ten changes of location the answer is 500.
     """
 
     when: list[str] = []
     pattern: str = ""
-    answer: Return | None = None
+    set: dict[str, str] = {}
     uri: str = ""
+    keep_query: bool = False
+    rules: list[Rule] = []
+    answer: Return | None = None
+    then: Literal["", "next", "break", "last"] = ""
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,11 +152,17 @@ class Redirect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ErrorPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What clients get instead of an error (nginx ``error_page``); ``status`` 0 keeps the error's own."""
+    """What clients get instead of an error (nginx ``error_page``): an answer, or what a location makes of the request.
+
+    ``to`` is a path, which is asked for with GET, or the ``@name`` of a location, which gets the request as it is. Status
+    0 keeps the error's own, ``answer`` takes that of what answers. An error on the way to a page is answered plainly,
+    unless the location has ``recursive_error_pages``.
+    """
 
     statuses: list[Annotated[int, Meta(ge=300, le=599)]]
-    answer: Return
-    status: Annotated[int, Meta(ge=0, le=599)] = 0
+    answer: Return | None = None
+    to: str = ""
+    status: Annotated[int, Meta(ge=0, le=599)] | Literal["answer"] = 0
 
 
 class ConnLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -200,12 +215,14 @@ class SiteClients(LocationClients, frozen=True, kw_only=True, forbid_unknown_fie
 class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where requests of a path go, and how. Times in seconds, sizes in bytes.
 
+    A location whose path is an ``@name`` is for error pages only; an ``internal`` one for error pages and changed paths.
     ``upstream_uri`` replaces the location's path; ``upstream_target``, a text with variables, the whole target.
     ``access`` lists ``allow NETWORK`` and ``deny NETWORK``, NETWORK may be ``all``; the first that fits decides.
     ``access_logs`` None means the log of the whole file.
     """
 
     path: str = "/"
+    internal: bool = False
     upstream: str = ""
     upstream_uri: str = ""
     upstream_target: str = ""
@@ -240,6 +257,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ignore_client_abort: bool = False
     intercept_errors: bool = False
     error_pages: list[ErrorPage] = []
+    recursive_error_pages: bool = False
     conn_limits: list[ConnLimit] = []
     conn_limit_status: Annotated[int, Meta(ge=400, le=599)] = 503
     access_logs: list[AccessLog] | None = None
@@ -256,13 +274,17 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One server block."""
+    """One server block. Its ``rules`` are followed before a location is chosen; its ``variables`` are those of all
+    locations that do not set them otherwise.
+    """
 
     listen: OneOrMore
     server_names: list[str] = []
     default: bool = False
     tls: Tls | None = None
     clients: SiteClients = SiteClients()
+    variables: dict[str, str] = {}
+    rules: list[Rule] = []
     locations: Annotated[list[Location], Meta(min_length=1)]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from services.balancer.compile import URI, Compiler, cookie_rewriting
+from services.balancer.compile import Compiler, cookie_rewriting
 from services.balancer.core.groups import GroupSettings, KeepAlive
 from services.balancer.core.health import CheckSettings, Guards, HeaderRule, Match, StatusRange
 from services.balancer.core.patterns import compile_pattern
@@ -18,17 +18,18 @@ from services.balancer.core.routing import Hosts, Locations, Pattern, parse_patt
 from services.balancer.core.rules import Access, Rule
 from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import METHODS
-from services.balancer.core.variables import (
-    BUILT_IN,
-    Names,
-    Reach,
-    Template,
-    Variable,
-    captures,
-    escaped_capture,
-    setting,
+from services.balancer.core.variables import BUILT_IN, CHOSEN_BY, Names, Reach, Template, Variable, captures, setting
+from services.balancer.settings import (
+    AccessLog,
+    ErrorPage,
+    HealthCheck,
+    Location,
+    Return,
+    Settings,
+    Site,
+    Tls,
+    Upstream,
 )
-from services.balancer.settings import AccessLog, HealthCheck, Location, Return, Settings, Site, Tls, Upstream
 from services.balancer.settings import Rule as RuleSettings
 from services.balancer.wire.request import HeadLimits
 
@@ -38,6 +39,9 @@ LOG_FORMATS = {
     "upstream": '$remote_addr [$time_local] "$request" $status $body_bytes_sent $request_time '
     "$upstream_addr $upstream_status $upstream_connect_time $upstream_header_time $upstream_response_time",
 }
+
+OWN_ERRORS = (403, 404, 500)
+"""Statuses that a location answers by itself: access denied, not for the asking, led around in circles."""
 
 
 class SiteError(Exception):
@@ -87,9 +91,25 @@ class ClientRules:
     reset_timedout: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where an error leads: to an answer of its own, or ``to`` a path or ``@name``.
+
+    ``status`` is the one that clients see: None that of the error, 0 that of what answers.
+    """
+
+    status: int | None
+    route: Route | None = None
+    to: Template | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Route:
-    """A location, compiled. ``group`` is the name of an upstream, empty when the balancer answers itself."""
+    """A location, compiled. ``group`` is the name of an upstream, empty when the balancer answers itself.
+
+    ``site_rules`` are followed before a location is chosen, with this one's answers; ``errors`` answer in its place by
+    status; ``stands_in``: it answers in the place of an error, and errors of its own lead nowhere.
+    """
 
     group: str
     names: Names
@@ -97,9 +117,12 @@ class Route:
     prefix: bytes = b"/"
     upstream_uri: bytes = b""
     target: Template | None = None
+    site_rules: tuple[Rule[Route], ...] = ()
     rules: tuple[Rule[Route], ...] = ()
+    internal: bool = False
     access: Access | None = None
-    denied: Route | None = None
+    errors: Mapping[int, Route] = field(default_factory=dict)
+    stands_in: bool = False
     answer: Return | None = None
     answer_text: Template | None = None
     set_headers: tuple[tuple[bytes, Template], ...] = ()
@@ -125,7 +148,8 @@ class Route:
     cookies: CookieRewriting = field(default_factory=CookieRewriting)
     ignore_abort: bool = False
     intercept_errors: bool = False
-    error_pages: Mapping[int, Route] = field(default_factory=dict)
+    error_pages: Mapping[int, Page] = field(default_factory=dict)
+    recursive_error_pages: bool = False
     conn_limits: tuple[ConnLimitPlan, ...] = ()
     conn_limit_status: int = 503
     logs: tuple[LogPlan, ...] = ()
@@ -141,7 +165,8 @@ class Route:
         object.__setattr__(self, "edits_answers", bool(edits))
         closer = edits or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
         object.__setattr__(self, "looks_closer", bool(closer))
-        object.__setattr__(self, "plain", not (self.rules or self.access or self.conn_limits))
+        decided = self.site_rules or self.rules or self.internal or self.access or self.conn_limits
+        object.__setattr__(self, "plain", not decided)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +220,7 @@ def build(settings: Settings) -> Plan:
     builder = _Builder(settings)
     plan = builder.plan()
     if builder.problems:
-        raise SiteError(builder.problems)
+        raise SiteError(dict.fromkeys(builder.problems))
     return plan
 
 
@@ -216,8 +241,10 @@ class _Builder(Compiler):
 
     def _declare_variables(self) -> None:
         for site in self._sites():
+            for name in (*site.variables, *_set_by(site.rules)):
+                self.variables.setdefault(name, setting(name))
             for location in site.locations:
-                for name in location.variables:
+                for name in (*location.variables, *_set_by(location.rules)):
                     self.variables.setdefault(name, setting(name))
         for index, entry in enumerate(self.settings.maps):
             self.variables[entry.name] = self.map(f"maps[{index}]", entry)
@@ -366,10 +393,10 @@ class _Builder(Compiler):
             at = f"{where}.locations[{index}]" if where != "locations" else f"locations[{index}]"
             kind = self.attempt(f"{at}.path", lambda location=location: parse_pattern(location.path))  # type: ignore[misc]
             if kind is not None:
-                found = {**more, **(captures(kind.regex, URI) if kind.regex is not None else {})}
+                found = {**more, **(captures(kind.regex, CHOSEN_BY) if kind.regex is not None else {})}
                 entries.append((kind, self._route(at, site, location, kind, found)))
         locations = Locations(entries)
-        names = Names(b"", b"", b"", {})
+        names = Names(b"", b"", b"", {}, frozenset())
         fallback = locations.find(b"/") or Route(
             group="", names=names, logs=self._logs(where, None, {}), clients=self._clients(site, None)
         )
@@ -395,6 +422,7 @@ class _Builder(Compiler):
             upstream_uri=location.upstream_uri.encode(),
             target=self.template(f"{where}.upstream_target", location.upstream_target, more)
             if location.upstream_target else None,
+            internal=location.internal,
             access=self.access(f"{where}.access", location.access),
             answer=answer,
             answer_text=self.answer_text(f"{where}.answer", answer, more) if answer else None,
@@ -421,6 +449,7 @@ class _Builder(Compiler):
             cookies=cookie_rewriting(location),
             ignore_abort=location.ignore_client_abort,
             intercept_errors=location.intercept_errors,
+            recursive_error_pages=location.recursive_error_pages,
             conn_limits=tuple(
                 ConnLimitPlan(limit.zone or f"{where}.{index}", self.template(where, limit.key, more), limit.most)
                 for index, limit in enumerate(location.conn_limits)
@@ -428,62 +457,65 @@ class _Builder(Compiler):
             conn_limit_status=location.conn_limit_status,
             logs=self._logs(where, location.access_logs, more),
         )  # fmt: skip
-        return self._with_answers(where, route, location, more)
+        return self._with_answers(where, route, site, location, more)
 
     def _check_location(self, where: str, location: Location) -> None:
         if bool(location.upstream) is (location.answer is not None):
             self.complain(where, "give either upstream or answer")
         if location.upstream and location.upstream not in self.settings.upstreams:
             self.complain(f"{where}.upstream", f"no upstream named {location.upstream!r}")
+        if location.upstream_uri and location.path.startswith("@"):
+            self.complain(f"{where}.upstream_uri", "a named location has no path to be replaced")
         if location.http_version not in ("1.0", "1.1"):
             self.complain(f"{where}.http_version", f"expected '1.0' or '1.1', got {location.http_version!r}")
 
-    def _with_answers(self, where: str, route: Route, location: Location, more: Mapping[str, Variable]) -> Route:
-        """The route with what may answer in its place: rules, denied access, error pages."""
-        bare = replace(route, group="", access=None, target=None, conn_limits=())
+    def _with_answers(
+        self, where: str, route: Route, site: Site, location: Location, more: Mapping[str, Variable]
+    ) -> Route:
+        """The route with what may answer in its place: rules, errors, pages."""
+        errors: dict[int, Route] = {}
+        bare = replace(route, group="", access=None, internal=False, target=None, conn_limits=(), errors=errors)
 
         def answering(answer: Return, known: Mapping[str, Variable]) -> Route:
             return replace(bare, answer=answer, answer_text=self.answer_text(where, answer, known))
 
-        pages: dict[int, Route] = {}
-        for page in location.error_pages:
-            own = answering(page.answer, more)
-            for status in page.statuses:
-                shown = page.status or (status if not page.answer.location else page.answer.status)
-                pages.setdefault(status, replace(own, answer=_with_status(page.answer, shown)))
+        pages: dict[int, Page] = {}
+        for index, page in enumerate(location.error_pages):
+            made = self._page(f"{where}.error_pages[{index}]", page, bare, site, more)
+            pages = {**dict.fromkeys(page.statuses, made), **pages}
         bare = replace(bare, error_pages=pages)
-        rules = tuple(self._rule(f"{where}.rules[{index}]", rule, more, answering)
-                      for index, rule in enumerate(location.rules))  # fmt: skip
-        denied = answering(Return(status=403), more) if route.access is not None else None
-        return replace(route, error_pages=pages, rules=rules, denied=denied)
+        errors |= {status: answering(Return(status=status), more) for status in OWN_ERRORS}
+        return replace(
+            route,
+            error_pages=pages,
+            site_rules=self.rules(f"{where.rpartition('.')[0]}.rules", site.rules, more, answering),
+            rules=self.rules(f"{where}.rules", location.rules, more, answering),
+            errors=errors,
+        )
 
-    def _rule(
-        self, where: str, rule: RuleSettings, more: Mapping[str, Variable],
-        answering: Callable[[Return, Mapping[str, Variable]], Route],
-    ) -> Rule[Route]:  # fmt: skip
-        if bool(rule.uri) is (rule.answer is not None):
-            self.complain(where, "give either uri or answer")
-        test = self.condition(f"{where}.when", rule.when, more) if rule.when else None
-        pattern = self.attempt(f"{where}.pattern", lambda: compile_pattern(rule.pattern)) if rule.pattern else None
-        known = dict(more)
-        if test is not None and test.pattern is not None:
-            known |= captures(test.pattern, Variable(test.subject.render, test.subject.reach))
-        if pattern is not None:
-            known |= captures(pattern, URI, escaped_capture if rule.answer else None)
-        if rule.answer is not None:
-            return Rule(test, pattern, answering(rule.answer, known), None)
-        path, mark, query = rule.uri.partition("?")
-        uri = self.template(f"{where}.uri", path, known)
-        return Rule(test, pattern, None, uri, self.template(f"{where}.uri", query, known) if mark else None)
+    def _page(self, where: str, page: ErrorPage, bare: Route, site: Site, more: Mapping[str, Variable]) -> Page:
+        if bool(page.to) is (page.answer is not None):
+            self.complain(where, "give either answer or to")
+        if page.to and not page.to.startswith(("/", "@", "$")):
+            self.complain(f"{where}.to", f"expected a path or @name, got {page.to!r}")
+        if page.to.startswith("@") and all(page.to != location.path for location in site.locations):
+            self.complain(f"{where}.to", f"there is no location {page.to}")
+        status = 0 if page.status == "answer" else page.status or None
+        if page.answer is None:
+            return Page(status, to=self.template(f"{where}.to", page.to, more))
+        text = self.answer_text(where, page.answer, more)
+        return Page(status, route=replace(bare, answer=page.answer, answer_text=text, stands_in=True))
 
     def _names(self, where: str, site: Site, location: Location) -> Names:
-        settings = {name: self.template(f"{where}.variables", text) for name, text in location.variables.items()}
+        variables = {**site.variables, **location.variables}
+        settings = {name: self.template(f"{where}.variables", text) for name, text in variables.items()}
         server_name = site.server_names[0] if site.server_names else ""
         upstream = self.settings.upstreams.get(location.upstream)
         _, colon, port = location.upstream.partition(":")
         usual = "80" if upstream is None or upstream.tls is None else "443"
         proxy_port = port if colon else usual
-        return Names(server_name.encode(), location.upstream.encode(), proxy_port.encode(), settings)
+        own = frozenset(location.variables)
+        return Names(server_name.encode(), location.upstream.encode(), proxy_port.encode(), settings, own)
 
     def _logs(
         self, where: str, logs: list[AccessLog] | None, more: Mapping[str, Variable]
@@ -517,10 +549,11 @@ def _tls_settings(group: str, upstream: Upstream) -> TlsSettings | None:
     return TlsSettings(**{**values, "name": tls.name or (host if colon and port.isdigit() else group)})
 
 
-def _with_status(answer: Return, status: int) -> Return:
-    """The answer of an error page under the error's own status or another."""
-    fields = {name: getattr(answer, name) for name in answer.__struct_fields__}
-    return Return(**{**fields, "status": status})
+def _set_by(rules: Iterable[RuleSettings]) -> Iterator[str]:
+    """Names of the variables that rules set, but for those that nginx has itself."""
+    for rule in rules:
+        yield from rule.set.keys() - BUILT_IN.keys()
+        yield from _set_by(rule.rules)
 
 
 def valid_address(text: str) -> bool:

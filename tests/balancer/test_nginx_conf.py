@@ -212,9 +212,9 @@ http {
     listen 127.0.0.1:1 http2; listen unix:/run/y.sock; listen 127.0.0.1:3 ssl;
     gzip on; client_header_timeout 5s; ssl_protocols SSLv3;
     if (-f $request_filename) { return 404; }
-    rewrite ^/a /b last;
-    error_page 502 /nowhere;
-    location @named { return 200; }
+    rewrite ^/a /b lost;
+    error_page 502 @nowhere;
+    location @named { proxy_pass http://app/uri; }
     location /a { proxy_pass http://$backend; health_check match=absent type=grpc; try_files $uri =404; }
     location ~ ( { return 200; }
     location /c { proxy_pass http://app; proxy_ssl_verify on; limit_conn none 3; proxy_cookie_path ~x y; allow 10/8; }
@@ -233,6 +233,28 @@ def test_every_problem_is_named_with_its_line_at_once(tmp_path: Path) -> None:
     assert lines == sorted(lines)
     assert lines == [2, 2, 4, 5, 5, 5, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 14, 14, 15, 16, 16, 16, 17, 17, 17, 17,
                      18, 18, 19, 21]  # fmt: skip
+
+
+RULED_WRONG = """
+events {}
+http {
+  server {
+    listen 127.0.0.1:1; set $host x; set y z; if ($http_a) { add_header X y; }
+    location /a { if ($http_a) { set $limit_rate 1k; proxy_pass http://127.0.0.1:2; } set $is_args ""; return 200; }
+    location /b { if (-d /x) { break; } if ($http_a ~ "(") { break; } error_page 404 = nowhere; return 200; }
+    location @c { set $x $unknown; return 200; }
+  }
+}
+"""
+
+
+def test_rules_that_cannot_be_followed_are_named_with_their_lines(tmp_path: Path) -> None:
+    found = problems(tmp_path / "site.conf", RULED_WRONG)
+    assert [line.split(": ")[0] for line in found] == [f"site.conf:{line}" for line in (5, 5, 5, 6, 6, 6, 7, 7, 7, 8)]
+    for line, word in zip(found, ("add_header", "$host", "$NAME", "rate", "proxy_pass", "$is_args", "@name", "-d /x", "'('",
+                                  "$unknown"), strict=True):  # fmt: skip
+        assert word in line
+
 
 CHECKED = """
 events {}

@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A location's pattern. ``kind``: ``prefix``, ``exact`` (=), ``final`` (^~: no patterns after it), ``regex``."""
+    """A location's pattern. ``kind``: ``prefix``, ``exact`` (=), ``final`` (^~: no patterns after it), ``regex``,
+    ``named`` (@: not for paths).
+    """
 
     kind: str
     text: bytes
@@ -22,7 +24,7 @@ class Pattern:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Read ``/x``, ``= /x``, ``^~ /x``, ``~ regex`` or ``~* regex``; raises ValueError."""
+    """Read ``/x``, ``= /x``, ``^~ /x``, ``~ regex``, ``~* regex`` or ``@name``; raises ValueError."""
     mark, _, rest = text.partition(" ")
     rest = rest.strip()
     if mark in ("=", "^~") and rest.startswith("/"):
@@ -31,7 +33,9 @@ def parse_pattern(text: str) -> Pattern:
         return Pattern("regex", rest.encode(), compile_pattern(rest, ignore_case=mark == "~*"))
     if text.startswith("/"):
         return Pattern("prefix", text.encode())
-    raise ValueError(f"expected /path, '= /path', '^~ /path', '~ regex' or '~* regex', got {text!r}")
+    if text.startswith("@") and len(text) > 1:
+        return Pattern("named", text.encode())
+    raise ValueError(f"expected /path, '= /path', '^~ /path', '~ regex', '~* regex' or @name, got {text!r}")
 
 
 class Locations(Generic[T]):
@@ -40,6 +44,7 @@ class Locations(Generic[T]):
     def __init__(self, entries: Iterable[tuple[Pattern, T]]) -> None:
         listed = list(entries)
         self._exact = {p.text: value for p, value in listed if p.kind == "exact"}
+        self.named = {p.text: value for p, value in listed if p.kind == "named"}
         prefixes = [(p, value) for p, value in listed if p.kind in ("prefix", "final")]
         self._prefixes = sorted(prefixes, key=lambda entry: -len(entry[0].text))
         self._regexes = [(p.regex, value) for p, value in listed if p.regex is not None]

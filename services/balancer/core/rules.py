@@ -1,17 +1,18 @@
-"""What is tried before a request goes to its upstream: conditions, rewritten paths, networks that may not ask."""
+"""What is done before a request goes to its upstream: conditions, changed paths and variables, networks kept out."""
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from services.balancer.core.paths import normalise
+from services.balancer.core.course import Course, uri_of
 from services.balancer.core.variables import Scope, Template
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 OPERATORS = ("=", "!=", "~", "~*", "!~", "!~*")
 
@@ -36,23 +37,72 @@ class Condition:
         return hit is not self.negate
 
 
-@dataclass(frozen=True, slots=True)
-class Rule(Generic[T]):
-    """``outcome`` says what answers; with a ``uri`` the request goes on to the upstream under another path.
+class Then(enum.Enum):
+    """How it goes on after a rule that applied."""
 
-    ``query`` replaces the request's own; None keeps that.
+    NEXT = "next"  # with the next rule; behind the last one a location is chosen anew if the path has changed
+    LAST = "last"  # a location is chosen anew
+    BREAK = "break"  # no more rules; the request stays in its location
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[T_co]):
+    """What is done when condition and pattern hold, in this order: set variables, change the path, follow ``rules``,
+    answer by ``outcome``.
+
+    ``query`` replaces the request's own; None keeps that, and with ``keeps_query`` it goes behind the new one.
     """
 
-    condition: Condition | None
-    pattern: re.Pattern[bytes] | None
-    outcome: T | None
-    uri: Template | None
+    condition: Condition | None = None
+    pattern: re.Pattern[bytes] | None = None
+    settings: tuple[tuple[str, Template], ...] = ()
+    uri: Template | None = None
     query: Template | None = None
+    keeps_query: bool = False
+    rules: tuple[Rule[T_co], ...] = ()
+    outcome: T_co | None = None
+    then: Then = Then.NEXT
 
     def applies(self, scope: Scope) -> bool:
         if self.condition is not None and not self.condition.holds(scope):
             return False
-        return self.pattern is None or self.pattern.search(normalise(scope.request.path)) is not None
+        return self.pattern is None or self.pattern.search(uri_of(scope.request)) is not None
+
+    def change(self, scope: Scope, course: Course) -> None:
+        """Set variables and the path; ``course`` is the request of the scope."""
+        for name, template in self.settings:
+            value = template.render(scope)
+            if name == "args":
+                course.set_query(value)
+            else:
+                course.values[name] = value
+        if self.uri is not None:
+            course.rewrite(self.uri.render(scope), self._query(scope))
+
+    def _query(self, scope: Scope) -> bytes:
+        own = scope.request.query
+        if self.query is None:
+            return own
+        query = self.query.render(scope)
+        return query + b"&" + own if self.keeps_query and own else query
+
+
+def follow(rules: Sequence[Rule[T_co]], scope: Scope, course: Course) -> tuple[T_co | None, bool]:
+    """Do what rules say, one after the other; returns what answers, if one says so, and whether one ended it all."""
+    for rule in rules:
+        if not rule.applies(scope):
+            continue
+        rule.change(scope, course)
+        if rule.outcome is not None:
+            return rule.outcome, True
+        outcome, ended = follow(rule.rules, scope, course)
+        if ended:
+            return outcome, True
+        if rule.then is Then.BREAK:
+            course.stay()
+        if rule.then is not Then.NEXT:
+            return None, True
+    return None, False
 
 
 @dataclass(frozen=True, slots=True)

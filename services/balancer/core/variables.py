@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from services.balancer.core.paths import escape_redirect, normalise, query_argument
+from services.balancer.core.course import Course, chosen_by, uri_of
+from services.balancer.core.paths import escape_redirect, query_argument
 from services.balancer.core.patterns import capture_names
 from services.balancer.wire.request import RequestHead
 
@@ -45,12 +46,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Facts of the route a request took."""
+    """Facts of the route a request took; ``own`` are names of ``settings`` that are the location's, not the server's."""
 
     server_name: bytes
     proxy_host: bytes
     proxy_port: bytes
     settings: Mapping[str, Template]
+    own: frozenset[str]
 
 
 class Outcome(Protocol):
@@ -78,7 +80,10 @@ class Outcome(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt at a peer, for logs; a time is None when it was not reached."""
+    """One attempt at a peer, for logs; a time is None when it was not reached.
+
+    Without an address it stands between the attempts at one upstream and at the next, where an error has led.
+    """
 
     address: str
     status: int
@@ -168,6 +173,11 @@ def compile_template(text: str, more: Mapping[str, Variable] | None = None) -> T
     return Template(tuple(part for part in parts if part != b""))
 
 
+def references(text: str) -> list[str]:
+    """Names of the variables in a text."""
+    return [found[1] or found[2] for found in _REFERENCE.finditer(text)]
+
+
 def lookup(name: str, more: Mapping[str, Variable]) -> Variable:
     """The variable of a name (without the dollar sign); raises ValueError."""
     known = more.get(name) or BUILT_IN.get(name)
@@ -200,7 +210,8 @@ def _request_line(scope: Scope) -> bytes:
     request = scope.request
     if not request.method:  # a line that could not be understood
         return request.target
-    return b"%b %b HTTP/1.%d" % (request.method, request.target, request.minor)
+    method = request.first_method if isinstance(request, Course) else request.method
+    return b"%b %b HTTP/1.%d" % (method, request.target, request.minor)
 
 
 def _number(value: float) -> bytes:
@@ -209,7 +220,13 @@ def _number(value: float) -> bytes:
 
 def _upstream(read: Callable[[Try], str]) -> Variable:
     def joined(scope: Scope) -> bytes:
-        return ", ".join(read(attempt) for attempt in scope.outcome.attempts()).encode()
+        upstreams: list[list[str]] = [[]]
+        for attempt in scope.outcome.attempts():
+            if attempt.address:
+                upstreams[-1].append(read(attempt))
+            else:
+                upstreams.append([])
+        return " : ".join(map(", ".join, upstreams)).encode()
 
     return Variable(joined, Reach.REQUEST)
 
@@ -284,8 +301,8 @@ _LINE: dict[str, Reader] = {
     "request_method": lambda scope: scope.request.method,
     "request_uri": lambda scope: scope.request.target,
     "request": _request_line,
-    "uri": lambda scope: normalise(scope.request.path),
-    "document_uri": lambda scope: normalise(scope.request.path),
+    "uri": lambda scope: uri_of(scope.request),
+    "document_uri": lambda scope: uri_of(scope.request),
     "args": lambda scope: scope.request.query,
     "query_string": lambda scope: scope.request.query,
     "is_args": lambda scope: b"?" if scope.request.query else b"",
@@ -330,10 +347,16 @@ BUILT_IN: dict[str, Variable] = {
 }
 
 
+CHOSEN_BY = Variable(lambda scope: chosen_by(scope.request), Reach.LINE)
+"""What the pattern of a location was matched with."""
+
+
 def setting(name: str) -> Variable:
-    """A variable of ``set``: its value belongs to the route taken."""
+    """A variable of ``set``: what a rule has set, or the value that belongs to the route taken."""
 
     def read(scope: Scope) -> bytes:
+        if isinstance(scope.request, Course) and name in scope.request.values:
+            return scope.request.values[name]
         template = scope.names.settings.get(name)
         return template.render(scope) if template is not None else b""
 

@@ -1,28 +1,19 @@
-"""Answers of the balancer itself in an nginx.conf: ``return``, ``if``, ``rewrite``, ``error_page``."""
+"""What is done before requests are passed on, or instead: ``return``, ``if``, ``rewrite``, ``set``, ``error_page``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
-from services.balancer.core.routing import Locations, parse_pattern
+from services.balancer.core.variables import BUILT_IN
 from services.balancer.nginx.directives import Directive, Problems
 from services.balancer.nginx.table import permitted
-from services.balancer.settings import ErrorPage, Location, Return, Rule
+from services.balancer.settings import ErrorPage, Return, Rule
 
 _OPERATORS = ("=", "!=", "~", "~*", "!~", "!~*")
 _REDIRECTS = (301, 302, 303, 307, 308)
-
-
-@dataclass(frozen=True, slots=True)
-class PendingPage:
-    """An ``error_page`` whose target may be a location; ``status`` None keeps the error's, 0 takes the target's."""
-
-    directive: Directive
-    statuses: list[int]
-    status: int | None
-    target: str
+_THEN: dict[tuple[str, ...], Literal["next", "last", "break"]] = {(): "next", ("last",): "last", ("break",): "break"}
+RULES = ("if", "rewrite", "set", "break")
 
 
 class AnswerReader:
@@ -44,81 +35,81 @@ class AnswerReader:
         redirects = status in _REDIRECTS
         return Return(status=status, location=text if redirects else "", text="" if redirects else text)
 
-    def rules(self, directive: Directive, *, proxied: bool) -> list[Rule]:
-        """The rule of an ``if`` or ``rewrite``, or none after a problem; ``proxied``: ``break`` makes sense here."""
-        rule = self._if(directive) if directive.name == "if" else self._rewrite(directive, proxied=proxied)
-        return [rule] if rule is not None else []
+    def rules(self, directive: Directive) -> list[Rule]:
+        """What an ``if``, ``rewrite``, ``set`` or ``break`` does; nothing after a problem."""
+        if directive.name == "if":
+            return self._if(directive)
+        if directive.name == "rewrite":
+            return self._rewrite(directive)
+        if directive.name == "set":
+            return [Rule(set=dict([self.setting(directive)]))]
+        return [Rule(then="break")]
 
-    def _if(self, directive: Directive) -> Rule | None:
+    def setting(self, directive: Directive) -> tuple[str, str]:
+        """The name and the value of a ``set``."""
+        name = directive.text.removeprefix("$")
+        if not directive.text.startswith("$") or len(directive.args) != 2:
+            self._problems.wrong(directive, "$NAME and a value")
+            return "x", ""
+        if name == "limit_rate":
+            self._problems.add(directive, "the rate of answers is not limited")
+        elif name not in BUILT_IN:
+            self._problems.declare(name)
+        elif name != "args":
+            self._problems.add(directive, f"${name} is not a variable that can be set")
+        return name, self._problems.template(directive, directive.args[1])
+
+    def _if(self, directive: Directive) -> list[Rule]:
         args = directive.args
         if not args or not args[0].startswith("$") or len(args) not in (1, 3) or args[1:2] not in (
                 (), *((operator,) for operator in _OPERATORS)):  # fmt: skip
             self._problems.wrong(directive, f"$VARIABLE, or $VARIABLE with one of {' '.join(_OPERATORS)} and a text")
-            return None
+            return []
         self._problems.template(directive, args[0])
         if len(args) == 3 and "~" in args[1]:
             self._problems.pattern(directive, args[2])
-        found = list(permitted(directive.block or (), "if", self._problems))
-        if not found:
-            return None
-        return Rule(when=list(args), answer=self.answer(found[0]))
+        inside: list[Rule] = []
+        for inner in permitted(directive.block or (), "if", self._problems):
+            inside += [Rule(answer=self.answer(inner))] if inner.name == "return" else self.rules(inner)
+        return [Rule(when=list(args), rules=inside)] if inside else []
 
-    def _rewrite(self, directive: Directive, *, proxied: bool) -> Rule | None:
+    def _rewrite(self, directive: Directive) -> list[Rule]:
         pattern, replacement, *flags = directive.args
         self._problems.pattern(directive, pattern)
         self._problems.template(directive, replacement)
-        if "?" in replacement and not replacement.endswith("?"):
-            self._problems.add(directive, "a query in the replacement is supported only with another ? at its end")
-            return None
+        alone = replacement.endswith("?")  # the request's own query stays behind
         away = replacement.startswith(("http://", "https://", "$scheme"))
         if away or flags in (["redirect"], ["permanent"]):
             status = 301 if flags == ["permanent"] else 302
-            # The request's own query goes along, unless the replacement ends in a question mark.
-            place = replacement[:-1] if replacement.endswith("?") else replacement + "$is_args$args"
-            return Rule(pattern=pattern, answer=Return(status=status, location=place))
-        if flags == ["break"] and proxied:
-            # The last question mark only says that the request's own query stays behind.
-            alone = replacement.count("?") == 1
-            return Rule(pattern=pattern, uri=replacement if alone else replacement.removesuffix("?"))
-        self._problems.add(directive, "is supported as a redirect, or with break in a location that proxies")
-        return None
+            place = replacement.removesuffix("?")
+            bare = Rule(pattern=pattern, answer=Return(status=status, location=place))
+            if alone:
+                return [bare]
+            more = Return(status=status, location=place + ("&$args" if "?" in place else "?$args"))
+            return [Rule(when=["$args"], rules=[Rule(pattern=pattern, answer=more)]), bare]
+        then = _THEN.get(tuple(flags))
+        if then is None:
+            self._problems.wrong(directive, "PATTERN REPLACEMENT, perhaps with last, break, redirect or permanent")
+            return []
+        uri = replacement.removesuffix("?") if replacement.count("?") > 1 else replacement
+        return [Rule(pattern=pattern, uri=uri, keep_query="?" in replacement and not alone, then=then)]
 
-    def error_page(self, directive: Directive) -> PendingPage | None:
+    def error_page(self, directive: Directive) -> ErrorPage | None:
         """``error_page CODE … [=[CODE]] TARGET``."""
         *codes, target = directive.args
-        status: int | None = None
+        status: int | Literal["answer"] = 0
         if codes and codes[-1].startswith("="):
             text = codes.pop()[1:]
-            status = int(text) if text.isdigit() else 0
+            status = int(text) if text.isdigit() else "answer"
         if not codes or not all(code.isdigit() and 300 <= int(code) <= 599 for code in codes):
             self._problems.wrong(directive, "statuses from 300 to 599, perhaps =STATUS, and a target")
             return None
         self._problems.template(directive, target)
-        return PendingPage(directive, [int(code) for code in codes], status, target)
-
-    def error_pages(self, pages: Sequence[PendingPage], locations: Sequence[Location]) -> list[ErrorPage]:
-        """The pages with the answers of the locations they lead to."""
-        found: list[ErrorPage] = []
-        for page in pages:
-            if re.match(r"https?://|\$scheme:", page.target):
-                status = page.status if page.status in _REDIRECTS else 302
-                found.append(ErrorPage(statuses=page.statuses, answer=Return(status=status, location=page.target)))
-                continue
-            answer = _answer_at(page.target, locations)
-            if answer is None:
-                self._problems.add(page.directive, f"{page.target} is no location that answers by itself")
-                continue
-            status = 0 if page.status is None else page.status or answer.status
-            found.append(ErrorPage(statuses=page.statuses, answer=answer, status=status))
-        return found
-
-
-def _answer_at(target: str, locations: Sequence[Location]) -> Return | None:
-    if not target.startswith("/"):
-        return None
-    path = target.partition("?")[0].encode()
-    try:
-        location = Locations([(parse_pattern(location.path), location) for location in locations]).find(path)
-    except ValueError:  # a bad pattern is reported where it stands
-        return None
-    return location.answer if location is not None else None
+        statuses = [int(code) for code in codes]
+        if re.match(r"https?://|\$scheme:", target):
+            place = Return(status=status if status in _REDIRECTS else 302, location=target)
+            return ErrorPage(statuses=statuses, answer=place)
+        if not target.startswith(("/", "@", "$")):
+            self._problems.wrong(directive, "a path, the @name of a location, or a URL as the target")
+            return None
+        return ErrorPage(statuses=statuses, to=target, status=status)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec.structs import replace
-
-from services.balancer.nginx.answers import AnswerReader
+from services.balancer.nginx.answers import RULES, AnswerReader
 from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Block, Directive, Problems, flag, number, seconds, size
-from services.balancer.nginx.locations import Inherited, LocationReader, ReadLocation, tls_versions
+from services.balancer.nginx.locations import Inherited, LocationReader, tls_versions, typed_rules
 from services.balancer.nginx.logs import LogReader
 from services.balancer.nginx.table import permitted
 from services.balancer.nginx.upstreams import UpstreamReader
 from services.balancer.settings import (
     ClientLimits,
-    Location,
     MapVariable,
     Return,
-    Rule,
     Settings,
     Site,
     SiteClients,
@@ -53,6 +49,8 @@ class HttpReader:
                 self._checks.match(directive)
             elif directive.name == "limit_conn_zone":
                 self._conn_zone(directive)
+            elif directive.name == "map":
+                self._locations.maps.add(directive.args[-1].removeprefix("$"))
         for directive in directives:
             if directive.name == "upstream":
                 upstreams[directive.text] = self._upstreams.read(directive)
@@ -116,7 +114,7 @@ class HttpReader:
         listens: list[Directive] = []
         names: list[str] = []
         nested: list[Directive] = []
-        rules: list[Rule] = []
+        ruling: list[Directive] = []
         answer: Return | None = None
         for directive in permitted(server.block or (), "server", self._problems):
             if directive.name == "listen":
@@ -127,8 +125,8 @@ class HttpReader:
                 nested.append(directive)
             elif directive.name == "return":
                 answer = answer or self._answers.answer(directive)
-            elif directive.name in ("if", "rewrite"):
-                rules += self._answers.rules(directive, proxied=False) if answer is None else []
+            elif directive.name in RULES:
+                ruling += [directive] if answer is None else []
             else:
                 self._common(directive, shared)
         addresses = listens or [Directive("listen", ("80",), server.file, server.line)]
@@ -136,34 +134,29 @@ class HttpReader:
             self._status_listener(server, nested, addresses)
             return []
         # Directives of the block hold for its locations wherever they stand, so locations are read last.
-        read = [found for directive in nested for found in self._locations.read(directive, shared, rules)]
+        rules = typed_rules(self._locations.rules(ruling, shared), shared)
+        shared.names = frozenset(location.text for location in nested if location.text.startswith("@"))
+        read = [found for directive in nested for found in self._locations.read(directive, shared)]
         if answer is not None:
-            read = [self._locations.answering(server, answer, shared, rules)]
-        elif not any(found.location.path in ("/", "^~ /") for found in read):
-            read.append(self._locations.answering(server, Return(status=404), shared, rules))
+            named = [location for location in read if location.path.startswith("@")]
+            read = [self._locations.answering(server, answer, shared), *named]
+        elif not any(location.path in ("/", "^~ /") for location in read):
+            read.append(self._locations.answering(server, Return(status=404), shared))
         certificate = self._certificate(server, addresses, shared)
         clients = SiteClients(**shared.heads, **shared.clients)
-        return self._sites(addresses, names, self._with_pages(read), certificate, clients)
-
-    def _with_pages(self, read: list[ReadLocation]) -> list[Location]:
-        locations = [found.location for found in read]
         return [
-            replace(found.location, error_pages=self._answers.error_pages(found.pages, locations)) for found in read
-        ]
+            Site(listen=listen, server_names=names, default=default, clients=clients, variables=shared.variables,
+                 rules=rules, locations=read, tls=certificate if secure else None)
+            for (secure, default), listen in self._kinds(addresses).items()
+        ]  # fmt: skip
 
-    def _sites(
-        self, addresses: list[Directive], names: list[str], locations: list[Location], certificate: Tls | None,
-        clients: SiteClients,
-    ) -> list[Site]:  # fmt: skip
+    def _kinds(self, addresses: list[Directive]) -> dict[tuple[bool, bool], list[str]]:
+        """Addresses by whether they are secure and whether the server is their default."""
         kinds: dict[tuple[bool, bool], list[str]] = {}
         for directive in addresses:
             kind = ("ssl" in directive.args, "default_server" in directive.args)
             kinds.setdefault(kind, []).append(self._listen(directive))
-        return [
-            Site(listen=listen, server_names=names, default=default, locations=locations, clients=clients,
-                 tls=certificate if secure else None)
-            for (secure, default), listen in kinds.items()
-        ]  # fmt: skip
+        return kinds
 
     def _names(self, directive: Directive) -> list[str]:
         for name in directive.args:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from services.balancer.core.rules import parse_access
-from services.balancer.nginx.answers import AnswerReader, PendingPage
+from services.balancer.core.variables import BUILT_IN, FAMILIES, references
+from services.balancer.nginx.answers import RULES, AnswerReader
 from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Directive, Problems, flag, number, one_of, seconds, size
 from services.balancer.nginx.logs import LogReader
@@ -18,6 +21,7 @@ from services.balancer.nginx.table import permitted
 from services.balancer.nginx.upstreams import with_port
 from services.balancer.settings import (
     ConnLimit,
+    ErrorPage,
     HealthCheck,
     Location,
     LocationClients,
@@ -44,6 +48,7 @@ _PLAIN: dict[str, tuple[str, _Convert]] = {
     "client_body_buffer_size": ("request_buffer_bytes", size),
     "underscores_in_headers": ("underscores_in_headers", flag),
     "absolute_redirect": ("absolute_redirects", flag),
+    "recursive_error_pages": ("recursive_error_pages", flag),
     "limit_conn_status": ("conn_limit_status", number),
 }
 _TLS: dict[str, tuple[str, _Convert]] = {
@@ -87,6 +92,7 @@ class Inherited:
         self.tls: dict[str, Any] = {}  # towards upstreams
         self.listener_tls: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
+        self.names: frozenset[str] = frozenset()  # of named locations of the server
         self.content_type = "text/plain"
         self._lists: dict[str, list[Any]] = {}
         self._own: set[str] = set()
@@ -98,7 +104,7 @@ class Inherited:
         fresh.clients = dict(self.clients)
         fresh.tls = dict(self.tls)
         fresh.listener_tls = dict(self.listener_tls)
-        fresh.variables = dict(self.variables)
+        fresh.names = self.names
         fresh.content_type = self.content_type
         fresh._lists = {key: list(entries) for key, entries in self._lists.items()}
         return fresh
@@ -113,12 +119,17 @@ class Inherited:
         return self._lists.get(key, [])
 
 
-@dataclass(frozen=True, slots=True)
-class ReadLocation:
-    """A location, and error pages that can be looked up only when all locations of the server are known."""
+def typed(answer: Return, shared: Inherited) -> Return:
+    """An answer of the type that holds where it stands."""
+    return answer if answer.file else replace(answer, content_type=shared.content_type)
 
-    location: Location
-    pages: list[PendingPage]
+
+def typed_rules(rules: Iterable[Rule], shared: Inherited) -> list[Rule]:
+    """Rules whose answers have the type that holds where they stand."""
+    return [
+        replace(rule, rules=typed_rules(rule.rules, shared), answer=rule.answer and typed(rule.answer, shared))
+        for rule in rules
+    ]
 
 
 @dataclass(slots=True)
@@ -141,6 +152,7 @@ class LocationReader:
         self._passed_to: dict[str, tuple[Directive, UpstreamTls | None]] = {}
         self._checks_of: dict[str, list[HealthCheck]] = {}
         self.zones: dict[str, str] = {}
+        self.maps: set[str] = set()
 
     def complete(self, upstreams: dict[str, Upstream]) -> dict[str, Upstream]:
         """The groups with their health checks and TLS, and those of ``proxy_pass http://HOST`` without a block."""
@@ -185,7 +197,7 @@ class LocationReader:
         elif name == "error_page":
             page = self._answers.error_page(directive)
             if page is not None:
-                shared.add(name, page)
+                shared.add(name, (directive, page))
         elif name == "proxy_next_upstream":
             shared.values["next_upstream"] = list(args)
         elif name == "proxy_http_version":
@@ -195,9 +207,6 @@ class LocationReader:
         elif name == "proxy_buffers" and len(args) == 2:
             shared.values["buffer_bytes"] = max(4096, number(directive, self._problems) * size(
                 directive, self._problems, args[1]))  # fmt: skip
-        elif name == "set":
-            self._problems.declare(args[0].removeprefix("$"))
-            shared.variables[args[0].removeprefix("$")] = self._problems.template(directive, args[1])
         else:  # default_type
             shared.content_type = directive.text
 
@@ -239,19 +248,37 @@ class LocationReader:
         else:
             shared.add("limit_conn", ConnLimit(key=self.zones[zone], most=int(most), zone=zone))
 
+    def rules(self, directives: Sequence[Directive], shared: Inherited) -> list[Rule]:
+        """What a block's ``if``, ``rewrite``, ``set`` and ``break`` do, in their order.
+
+        Values set once and for good need no rule: they belong to the location, and requests find them there.
+        """
+        rules: list[Rule] = []
+        plain = all(directive.name == "set" for directive in directives)
+        for directive in directives:
+            if plain and directive.text != "$args" and self._is_for_good(directive, shared):
+                name, value = self._answers.setting(directive)
+                shared.variables[name] = value
+            else:
+                rules += self._answers.rules(directive)
+        return rules
+
+    def _is_for_good(self, directive: Directive, shared: Inherited) -> bool:
+        """Whether a value depends on nothing that rules or patterns could have said before."""
+        names = references(directive.args[1]) if len(directive.args) == 2 else ()
+        known = all(name in BUILT_IN or name in self.maps or name.startswith(tuple(FAMILIES)) for name in names)
+        return known and directive.text.removeprefix("$") not in shared.variables
+
     # One location
 
-    def read(self, location: Directive, outer: Inherited, before: Iterable[Rule] = ()) -> list[ReadLocation]:
-        """A location and those nested in it; ``before`` are the rules of the server."""
+    def read(self, location: Directive, outer: Inherited) -> list[Location]:
+        """A location and those nested in it."""
         shared = outer.copy()
-        rules = list(before)
         passed: Directive | None = None
         answer: Return | None = None
+        ruling: list[Directive] = []
         checks: list[Directive] = []
         nested: list[Directive] = []
-        if location.text.startswith("@"):
-            self._problems.add(location, "named locations are not supported")
-            return []
         if location.text in ("~", "~*"):
             self._problems.pattern(location, location.args[-1])
         for directive in permitted(location.block or (), "location", self._problems):
@@ -259,38 +286,43 @@ class LocationReader:
                 passed = directive
             elif directive.name == "return":
                 answer = answer or self._answers.answer(directive)
-            elif directive.name in ("if", "rewrite"):
+            elif directive.name in RULES:
                 # What stands behind an unconditional return is never reached.
-                rules += self._answers.rules(directive, proxied=True) if answer is None else []
+                ruling += [directive] if answer is None else []
             elif directive.name == "root":
                 answer = self._file(location, directive)
             elif directive.name == "health_check":
                 checks.append(directive)
             elif directive.name == "location":
                 nested.append(directive)
+            elif directive.name == "internal":
+                shared.values["internal"] = True
             else:
                 self.apply(directive, shared)
-        inner = [found for directive in nested for found in self.read(directive, shared, before)]
+        inner = [found for directive in nested for found in self.read(directive, shared)]
         if passed is None and answer is None:
-            if not nested:
+            if not nested and not ruling:
                 self._problems.add(location, "has neither proxy_pass nor return")
-            return inner
+            if not ruling:
+                return inner
+            answer = Return(status=404)  # nginx would look for a file
+        rules = self.rules(ruling, shared)
         return [self._location(location, shared, passed, answer, rules, checks), *inner]
 
-    def answering(
-        self, server: Directive, answer: Return, shared: Inherited, rules: list[Rule]
-    ) -> ReadLocation:
+    def answering(self, server: Directive, answer: Return, shared: Inherited) -> Location:
         """What answers every request of a server that no location takes."""
         everything = Directive("location", ("/",), server.file, server.line)
-        return self._location(everything, shared, None, answer, rules, [])
+        return self._location(everything, shared, None, answer, [], [])
 
     def _location(
         self, location: Directive, shared: Inherited, passed: Directive | None, answer: Return | None,
         rules: list[Rule], checks: list[Directive],
-    ) -> ReadLocation:  # fmt: skip
+    ) -> Location:  # fmt: skip
         if answer is not None and passed is not None:
-            rules, answer = [*rules, Rule(answer=self._typed(answer, shared))], None
+            rules, answer = [*rules, Rule(answer=answer)], None
         target = self._target(passed, shared) if passed is not None else _Passed()
+        if passed is not None and target.uri and location.text.startswith("@"):
+            self._problems.add(passed, "in a named location there is no path that a URI could take the place of")
         for check in checks if target.upstream else ():
             timeout_s = min(3600, shared.values.get("read_timeout_s", 60))
             self._checks_of.setdefault(target.upstream, []).append(self._checks.check(check, timeout_s))
@@ -299,14 +331,13 @@ class LocationReader:
         connection = next((value for name, value in headers.items() if name.lower() == "connection"), None)
         if connection == "":
             headers = {name: value for name, value in headers.items() if name.lower() != "connection"}
-        read = Location(
+        return Location(
             path=path,
             upstream=target.upstream,
             upstream_uri=target.uri,
             upstream_target=target.target,
-            answer=self._typed(answer, shared) if answer is not None else None,
-            rules=[rule if rule.answer is None else Rule(when=rule.when, pattern=rule.pattern,
-                                                         answer=self._typed(rule.answer, shared)) for rule in rules],
+            answer=typed(answer, shared) if answer is not None else None,
+            rules=typed_rules(rules, shared),
             access=shared.listed("access"),
             set_headers=headers if target.upstream else {},
             add_headers={name: value for name, value, always in shared.listed("add_header") if not always},
@@ -320,15 +351,17 @@ class LocationReader:
             cookie_paths=_pairs(shared.listed("proxy_cookie_path")),
             conn_limits=shared.listed("limit_conn"),
             access_logs=[log for log in shared.listed("access_log") if log is not None],
+            error_pages=self._pages(shared),
             **shared.values,
         )  # fmt: skip
-        return ReadLocation(read, shared.listed("error_page"))
 
-    def _typed(self, answer: Return, shared: Inherited) -> Return:
-        if answer.file:
-            return answer
-        return Return(status=answer.status, location=answer.location, text=answer.text,
-                      content_type=shared.content_type)  # fmt: skip
+    def _pages(self, shared: Inherited) -> list[ErrorPage]:
+        pages: list[ErrorPage] = []
+        for directive, page in shared.listed("error_page"):
+            pages.append(page)
+            if page.to.startswith("@") and page.to not in shared.names:
+                self._problems.add(directive, f"the server has no location {page.to}")
+        return pages
 
     def _redirects(self, location: Directive, shared: Inherited, target: _Passed) -> list[Redirect]:
         redirects: list[Redirect] = []

@@ -38,6 +38,7 @@ class Row:
 
 TOP, EVENTS, HTTP, UPSTREAM, MATCH = ("main",), ("events",), ("http",), ("upstream",), ("match",)
 SERVER, LOCATION, INNER = ("server",), ("location",), ("server", "location")
+RULED = (*INNER, "if")
 WIDE, SITES = ("http", "server", "location"), ("http", "server")
 NONE, ONLY = Effect.NONE, Effect.ONLY
 
@@ -87,7 +88,7 @@ ROWS: tuple[Row, ...] = (
     Row("server", HTTP, "{ … }"),
     Row("listen", SERVER, "443 ssl default_server", "addresses with ports; not unix:, http2, quic and proxy_protocol"),
     Row("server_name", SERVER, "example.org *.example.org www.example.* ~^(?<sub>\\w+)\\.example\\.net$"),
-    Row("location", INNER, "~ \\.php$ { … }", "all five kinds, nested too; named ones (@) are refused"),
+    Row("location", INNER, "~ \\.php$ { … }", "all kinds, nested too"),
     Row("ssl_certificate", SITES, "/etc/ssl/site.pem", "one per server, without variables"),
     Row("ssl_certificate_key", SITES, "/etc/ssl/site.key"),
     Row("ssl_protocols", SITES, "TLSv1.2 TLSv1.3", "older ones are refused"),
@@ -130,17 +131,21 @@ ROWS: tuple[Row, ...] = (
     # Answers of its own
     Row("return", ("server", "location", "if"), "301 https://$host$request_uri",
         "control characters never get into an answer; 444 closes the connection"),
-    Row("if", INNER, "($request_method = TRACE) { … }", "with return and nothing else inside; no tests of files"),
-    Row("rewrite", INNER, "^/old/(.*)$ https://new.example/$1 permanent",
-        "redirects anywhere; with break in a location that proxies; last is refused"),
-    Row("error_page", WIDE, "502 503 504 /50x.html",
-        "to a URL, or to a location of the same server that answers by itself"),
+    Row("if", INNER, "($request_method = TRACE) { … }", "with return, rewrite, set and break inside; no tests of files"),
+    Row("rewrite", RULED, "^/old/(.*)$ /new/$1?from=old last", "a location without proxy_pass and return answers 404"),
+    Row("break", RULED),
+    Row("error_page", WIDE, "502 503 504 = /50x.html",
+        "to a URL, a path or a named location; a body that was passed on as it came cannot be sent once more: then a "
+        "path is asked for without it, and a named location is not asked"),
+    Row("recursive_error_pages", WIDE, "on"),
     Row("root", LOCATION, "/usr/share/nginx/html", "in a location = /file only: that one file is read at the start"),
     Row("absolute_redirect", WIDE, "off"),
-    Row("internal", LOCATION, "", "a location that error pages lead to may be asked for directly, too", NONE),
+    Row("internal", LOCATION),
     # Variables and logs
     Row("map", HTTP, "$http_upgrade $connection_upgrade { default upgrade; '' close; }", "not hostnames"),
-    Row("set", INNER, "$backend app"),
+    Row("set", RULED, "$backend app", "also $args; no other variable of nginx's own"),
+    Row("rewrite_log", ("http", *RULED), "on", "", NONE),
+    Row("uninitialized_variable_warn", ("http", *RULED), "off", "", NONE),
     Row("log_format", HTTP, "short escape=json '$remote_addr $status'"),
     Row("access_log", WIDE, "/var/log/nginx/access.log main if=$status", "not syslog: and gzip; written twice a second"),
     Row("open_log_file_cache", WIDE, "off", "", ONLY),

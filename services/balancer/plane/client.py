@@ -15,14 +15,15 @@ from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
 from services.balancer.plane.facts import Facts
+from services.balancer.plane.leading import after_error, after_errors, decide
 from services.balancer.plane.own_answers import error_page, own_answer
-from services.balancer.plane.prepared import Manner, Prepared, decide, prepare
+from services.balancer.plane.prepared import Manner, Prepared, prepare
 from services.balancer.plane.timers import NEVER, Timed
-from services.balancer.site import ClientRules
+from services.balancer.site import ClientRules, Route
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.errors import CONTINUE
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.request import find_head, unreadable
+from services.balancer.wire.request import RequestHead, find_head, unreadable
 
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 MAX_PIPELINED: Final = 1 << 16
@@ -245,15 +246,21 @@ class ClientConnection(Timed):
         prepared = listener.prepared.get(head)
         if prepared is None:
             request = listener.parser.parse(head)
-            route, rewritten = listener.router.find(request), b""
+            route = listener.router.find(request)
             if not route.plain:
-                route, rewritten = decide(Facts.of(self, request, route), route)
-            prepared = prepare(route, self.engine.pools, request, self.info, rewritten)
+                return self._lead(request, route)
+            prepared = prepare(route, self.engine.pools, request, self.info)
             if prepared.manner.reusable:
                 if head == self._last_head:  # heads that never come again are not worth remembering
                     listener.remember(head, prepared)
                 self._last_head = head
         return prepared
+
+    def _lead(self, request: RequestHead, route: Route) -> Prepared:
+        """Through rules and access lists, to the route where they lead."""
+        facts = Facts.of(self, request, route)
+        route = decide(facts, route, self.listener.router.locations(request.host))
+        return prepare(route, self.engine.pools, facts.request, self.info)
 
     def _begin(self, prepared: Prepared) -> None:
         self.served += 1
@@ -272,9 +279,10 @@ class ClientConnection(Timed):
     def _begin_body(self, exchange: Exchange) -> None:
         request, route = exchange.request, exchange.route
         self._body = BodyReader(request) if request.has_body else None
-        if route.conn_limits and not exchange.admitted():
+        if route.conn_limits and not exchange.limited and not exchange.admitted():
             exchange.refuse(route.conn_limit_status)
             return
+        exchange.fresh = False
         if 0 < route.max_body_bytes < (request.length or 0):
             exchange.refuse(413)
             return
@@ -287,8 +295,9 @@ class ClientConnection(Timed):
             exchange.start()
         self.engine.wheel.arm(self, self.rules.body_timeout_s)
         data, self._pending = self._pending, b""
-        if data and self.exchange is exchange:
-            self._feed_body(exchange, data)
+        current = self.exchange  # another one, if an error has led on to another upstream
+        if data and current is not None:
+            self._feed_body(current, data)
 
     def _feed_body(self, exchange: Exchange, data: bytes) -> None:
         body = self._body
@@ -367,6 +376,29 @@ class ClientConnection(Timed):
             self.aging = True
         wheel.arm(self, self.rules.keepalive_s)
 
+    def page_for(self, facts: Facts, status: int) -> Route | None:
+        """Where an error leads in the end; None when the balancer's own page says it."""
+        locations = self.listener.router.locations(facts.request.host)
+        page = after_error(facts, status, locations)
+        if page is not None:
+            page = after_errors(facts, page, locations)
+            self.rules = page.clients
+        return page
+
+    def go_on(self, before: Exchange, route: Route) -> None:
+        """Pass the request of an exchange that an error has ended on to another upstream."""
+        exchange = self._exchange_at(route, before.request)
+        exchange.succeed(before)
+        if exchange.fresh:
+            self._begin_body(exchange)
+        else:
+            exchange.start()
+
+    def _exchange_at(self, route: Route, request: RequestHead) -> Exchange:
+        prepared = prepare(route, self.engine.pools, request, self.info)
+        self.exchange = exchange = Exchange(self, prepared, prepared.manner, self.engine.pools[route.group])
+        return exchange
+
     def answer_whole(self, wire: bytes) -> None:
         """Send an answer of our own to the request in progress; no answer at all just closes."""
         exchange = self.exchange
@@ -379,9 +411,14 @@ class ClientConnection(Timed):
         self.exchange_done(keep=exchange.stays)
 
     def _answer_self(self, prepared: Prepared) -> None:
-        request = prepared.request
-        route = prepared.manner.route
-        facts = Facts.of(self, request, route)
+        facts = Facts.of(self, prepared.request, prepared.manner.route)
+        locations = self.listener.router.locations(prepared.request.host)
+        route = after_errors(facts, prepared.manner.route, locations)
+        self.rules = route.clients
+        request = facts.request
+        if route.group:
+            self._begin_body(self._exchange_at(route, request))
+            return
         keep = request.keep_alive and not request.has_body and self.may_stay
         wire = own_answer(facts, route, close=not keep)
         self._note(facts)
@@ -412,7 +449,11 @@ class ClientConnection(Timed):
         """Answer bytes that are no request we take; nothing after them can be trusted to be one."""
         self.engine.totals.requests += 1
         facts = Facts.of(self, unreadable(data), self.listener.plan.fallback)
-        self.write(error_page(facts, status, close=True))
+        page = self.page_for(facts, status)
+        if page is None or page.group:
+            self.write(error_page(facts, status, close=True))
+        else:
+            self.write(own_answer(facts, page, close=True))
         self._note(facts)
         self._pending = b""
         self._linger()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from services.balancer.core.rewriting import redirected
 from services.balancer.core.variables import origin
 from services.balancer.plane.own_answers import added_lines, keepalive_lines
+from services.balancer.wire.errors import REASONS
+from services.balancer.wire.fields import CRLF
 from services.balancer.wire.response import Framing, ResponseHead, with_lines, without
 
 if TYPE_CHECKING:
@@ -40,7 +42,16 @@ def client_head(exchange: Exchange, head: ResponseHead) -> bytes:
         lines += [b"Connection: keep-alive", *keepalive_lines(exchange.route)]
     if exchange.route.edits_answers:
         rendered = _edit(exchange, head, rendered, lines)
+    if exchange.status != head.status and framing is not Framing.TUNNEL:
+        rendered = _under_another_status(exchange.status, head, rendered, lines)
     return with_lines(rendered, *lines) if lines else rendered
+
+
+def _under_another_status(status: int, head: ResponseHead, rendered: bytes, lines: list[bytes]) -> bytes:
+    """What an error has led to keeps the error's status, or gets another one (nginx ``error_page``)."""
+    if head.status in (204, 304):  # with any other status the absence of a body has to be said
+        lines.append(b"Content-Length: 0")
+    return b"HTTP/1.1 %d %b%b" % (status, REASONS.get(status, "").encode(), rendered[rendered.find(CRLF) :])
 
 
 def _edit(exchange: Exchange, head: ResponseHead, rendered: bytes, lines: list[bytes]) -> bytes:
@@ -56,7 +67,7 @@ def _edit(exchange: Exchange, head: ResponseHead, rendered: bytes, lines: list[b
         cookies = [field.value for field in head.fields if field.name == b"set-cookie"]
         hidden.add(b"set-cookie")
         lines += [b"Set-Cookie: " + route.cookies.apply(cookie) for cookie in cookies]
-    lines += added_lines(exchange, route, head.status)
+    lines += added_lines(exchange, route, exchange.status)
     return without(rendered, *hidden) if hidden else rendered
 
 

@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from services.balancer.compose import framing_lines
+from services.balancer.core.course import Course, shown_status
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import BY_STATUS, Attempt, Condition, counts_as_failure, final_status, may_retry
 from services.balancer.core.variables import Try
 from services.balancer.plane.downhead import client_head
 from services.balancer.plane.facts import Facts
-from services.balancer.plane.own_answers import error_page
+from services.balancer.plane.own_answers import bodiless_answer, error_page, own_answer
 from services.balancer.plane.prepared import Manner, Prepared
 from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
@@ -52,6 +53,9 @@ class Exchange(Facts):
     limit_keys: tuple[tuple[str, bytes], ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
     place: Waiting | None = None  # in the queue
+    limited = False  # its limits have been looked at
+    fresh = True  # nothing of its body has been looked at
+    shown = 0  # the status that clients see; 0 is that of the answer
 
     def __init__(self, connection: ClientConnection, prepared: Prepared, manner: Manner, pool: Pool) -> None:
         super().__init__(pool.group.primaries)
@@ -72,6 +76,7 @@ class Exchange(Facts):
         self.upgrading = request.upgrade != b"" and self.route.websocket
         self.plain_method = not (self.upgrading or request.method == b"HEAD")
         self.outlives_client = self.route.ignore_abort
+        self.shown = shown_status(request)
         if request.has_body:
             self.body_complete = False
             self.kept: list[bytes] = []
@@ -80,6 +85,7 @@ class Exchange(Facts):
 
     def admitted(self) -> bool:
         """Take a place under each limit of the route; false when one is full (nginx ``limit_conn``)."""
+        self.limited = True
         counts = self.engine.in_progress
         limits = [(limit.zone, limit.key.render(self), limit.most) for limit in self.route.conn_limits]
         if any(key and counts.get((zone, key), 0) >= most for zone, key, most in limits):
@@ -213,19 +219,55 @@ class Exchange(Facts):
         self.failures = (*self.failures, Try(peer.address, status, self.connect_s, self.header_s, total_s))
         self.connect_s = self.header_s = None
 
-    def _give_up(self, status: int) -> None:
-        client = self.connection
+    def _give_up(self, status: int, *, onward: bool = True) -> None:
+        """Answer with the route's page for an error, or the balancer's; ``onward``: it may come from an upstream."""
+        client, route = self.connection, self.route
+        page = client.page_for(self, status)
+        if page is not None and page.group:
+            if onward and self._may_be_sent_again():
+                self.over = True
+                client.go_on(self, page)
+                return
+            self.route, page = route, None
         self.stays = self.request.keep_alive and self.body_complete and client.may_stay
-        wire = error_page(self, status, close=not self.stays)
+        if page is None:
+            wire = error_page(self, status, close=not self.stays)
+        else:
+            wire = own_answer(self, page, close=not self.stays)
         self.engine.totals.count(self.status)
         self._end(self.status)
         client.answer_whole(wire)
+
+    # An error that leads on to another upstream
+
+    def _may_be_sent_again(self) -> bool:
+        """Whether another upstream can be given the request: with its body, or as a GET for a page without one."""
+        request = self.request
+        if not request.has_body or self.fresh or (not self.streamed and (self.body_complete or self.started)):
+            return True
+        if isinstance(request, Course) and request.method in (b"GET", b"HEAD"):
+            request.drop_body()
+            return True
+        return False
+
+    def succeed(self, before: Exchange) -> None:
+        """Take over the request of an exchange that an error has ended, with what there is of its body."""
+        self.started_at = before.started_at
+        self.failures = (*before.failures, Try("", 0, None, None, None))
+        self.limited, self.limit_keys, before.limit_keys = before.limited, before.limit_keys, ()
+        self.fresh = before.fresh
+        self.body_complete = before.body_complete
+        if self.request.has_body and not self.fresh:
+            self.body_size, self.kept = before.body_size, before.kept
+            self.streaming = not self.body_complete
 
     # The request's body
 
     def body_arrived(self, payload: bytes, *, complete: bool) -> None:
         """Decoded bytes of the body; kept until it is complete or too large to keep, then passed on."""
         self.body_complete = complete
+        if not self.request.has_body:
+            return  # an error has led to a page, and the body is not wanted any more
         self.body_size += len(payload)
         if 0 < self.route.max_body_bytes < self.body_size:
             self.refuse(413)
@@ -265,7 +307,7 @@ class Exchange(Facts):
             self.broken_off("the request broke off inside the answer")
             return
         self._drop_upstream()
-        self._give_up(status)
+        self._give_up(status, onward=self.fresh or status == 413)
 
     # Back-pressure
 
@@ -306,21 +348,37 @@ class Exchange(Facts):
         if self.route.intercept_errors and head.status in self.route.error_pages:
             self._intercept(head)
             return False
+        if self.shown in (204, 304):
+            self._say_without_body(head)
+            return False
         return True
 
     def _intercept(self, head: ResponseHead) -> None:
         """Give our page in place of an upstream's error (nginx ``proxy_intercept_errors``)."""
+        self._take_for_answer(head)
+        self._give_up(head.status)
+
+    def _say_without_body(self, head: ResponseHead) -> None:
+        """Give an answer under a status that has no body."""
+        self._take_for_answer(head)
+        client = self.connection
+        self.stays = self.request.keep_alive and self.body_complete and client.may_stay
+        wire = bodiless_answer(self, self.shown, close=not self.stays)
+        self._end(self.shown)
+        client.answer_whole(wire)
+
+    def _take_for_answer(self, head: ResponseHead) -> None:
+        """Account for an answer of which the client sees nothing but what follows from its status."""
         self.status, self.answer_head = head.status, head
         self.header_s = self.engine.time() - self.attempt_at
         if self.peer is not None:
-            self._account(self.peer)
+            self._account(self.peer, head)
         self._drop_upstream()
-        self._give_up(head.status)
 
     def answer(self, head: ResponseHead, data: bytes, size: int | None = None) -> None:
         """The head of the final answer; ``data`` is what came, its body beginning at ``size``."""
         self.answered = True
-        self.status = head.status
+        self.status = self.shown or head.status
         self.answer_head = head
         self.header_s = self.engine.time() - self.attempt_at
         self.upstream_stays = head.keep_alive
@@ -390,7 +448,8 @@ class Exchange(Facts):
         if connection is None or peer is None:
             return
         connection.detach()
-        self._account(peer)
+        if self.answer_head is not None:
+            self._account(peer, self.answer_head)
         if self.wraps:
             self.connection.write(LAST_CHUNK)
         if reusable and self.body_complete:
@@ -404,9 +463,9 @@ class Exchange(Facts):
         self.upstream = self.peer = None
         self.connection.exchange_done(keep=self.keeps and self.body_complete)
 
-    def _account(self, peer: Peer) -> None:
+    def _account(self, peer: Peer, head: ResponseHead) -> None:
         stats = peer.stats
-        stats.codes[self.status] = stats.codes.get(self.status, 0) + 1
+        stats.codes[head.status] = stats.codes.get(head.status, 0) + 1
         if self.header_s is not None:
             stats.header_time_s += (self.header_s - stats.header_time_s) / 10
         stats.response_time_s += (self.engine.time() - self.attempt_at - stats.response_time_s) / 10
@@ -437,7 +496,7 @@ class Exchange(Facts):
             connection.detach()
             connection.close()
         if peer is not None:
-            self._record(peer, self.status)
+            self._record(peer, self.status if self.answer_head is None else self.answer_head.status)
             self._release(peer, failed=False)
         self._leave_queue()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
+from services.balancer.core.course import Course, shown_status
 from services.balancer.core.peers import Peer
 from services.balancer.core.selection import Turn
 from services.balancer.core.variables import Client, Names, Try
@@ -70,9 +71,19 @@ class Facts(Turn):
 
     @property
     def request_id(self) -> bytes:
+        course = self.request
+        if isinstance(course, Course):  # it has facts of its own wherever it is led
+            course.id = self._request_id = course.id or self._request_id
         if not self._request_id:
             self._request_id = os.urandom(16).hex().encode()
+        if isinstance(course, Course):
+            course.id = self._request_id
         return self._request_id
+
+    @property
+    def shown_status(self) -> int:
+        """The status that clients are to see whatever answers; 0 is that of the answer."""
+        return shown_status(self.request)
 
     @property
     def elapsed_s(self) -> float:
@@ -90,7 +101,8 @@ class Facts(Turn):
         if self.peer is None:
             return self.failures
         total_s = self.engine.time() - self.attempt_at
-        return (*self.failures, Try(self.peer.address, self.status, self.connect_s, self.header_s, total_s))
+        status = self.status if self.answer_head is None else self.answer_head.status
+        return (*self.failures, Try(self.peer.address, status, self.connect_s, self.header_s, total_s))
 
     def answer_field(self, name: bytes) -> bytes:
         return self.answer_head.get(name) if self.answer_head is not None else b""

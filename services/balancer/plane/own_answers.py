@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.balancer.core.variables import Template, origin
+from services.balancer.core.variables import origin
 from services.balancer.plane.facts import Facts
 from services.balancer.site import Route
-from services.balancer.wire.errors import REDIRECTS, error_answer, plain_answer, redirect_answer
+from services.balancer.wire.errors import error_answer, plain_answer, redirect_answer
 from services.balancer.wire.response import with_lines
 
 PLAIN_STATUSES = frozenset((200, 201, 204, 206, 301, 302, 303, 304, 307, 308))
@@ -13,7 +13,8 @@ NO_ANSWER = 444
 
 
 def own_answer(facts: Facts, route: Route, *, close: bool) -> bytes:
-    """The whole answer of a route; ``facts`` learn its status. Nothing for nginx's status 444: just close."""
+    """The whole answer of a route; ``facts`` learn its status and the route. Nothing for nginx's status 444: just close."""
+    facts.route = route
     answer, text = route.answer, route.answer_text
     if answer is None or text is None:
         return error_page(facts, 404, close=close)
@@ -26,26 +27,23 @@ def own_answer(facts: Facts, route: Route, *, close: bool) -> bytes:
         if route.absolute_redirects and said[:1] == b"/":
             said = origin(facts) + said
         wire = redirect_answer(status, said, close=close, bodiless=bodiless)
-    elif not said and status >= 400:
+    elif not text.parts and status >= 400:
         return error_page(facts, status, close=close)
     else:
+        status = facts.shown_status or status
         wire = plain_answer(status, said, answer.content_type, close=close, bodiless=bodiless)
     return _finished(facts, route, status, wire, close=close)
 
 
 def error_page(facts: Facts, status: int, *, close: bool) -> bytes:
-    """The answer for an error: the route's page for it, or the balancer's."""
-    route = facts.route
-    page = route.error_pages.get(status)
-    # A page whose own answer is an error without text has nothing to say, and must not ask for itself again.
-    if page is not None and page.answer is not None and (page.answer.status in REDIRECTS or _says(page.answer_text)):
-        return own_answer(facts, page, close=close)
+    """The balancer's own page for an error."""
     wire = error_answer(status, close=close, bodiless=facts.request.method == b"HEAD")
-    return _finished(facts, route, status, wire, close=close)
+    return _finished(facts, facts.route, status, wire, close=close)
 
 
-def _says(text: Template | None) -> bool:
-    return text is not None and bool(text.parts)
+def bodiless_answer(facts: Facts, status: int, *, close: bool) -> bytes:
+    """An answer under a status that has no body."""
+    return _finished(facts, facts.route, status, plain_answer(status, b"", "", close=close), close=close)
 
 
 def _finished(facts: Facts, route: Route, status: int, wire: bytes, *, close: bool) -> bytes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from services.balancer.compose import compose_fields, framing_lines, request_line, rewritten_target
+from services.balancer.compose import compose_fields, framing_lines, request_line
+from services.balancer.core.course import Course
 from services.balancer.core.paths import BadPath, normalise
 from services.balancer.core.routing import Locations
-from services.balancer.core.variables import Client, Names, Part, Scope, join_parts
+from services.balancer.core.variables import Client, Names, Part, join_parts
 from services.balancer.site import ListenerPlan, Route
 from services.balancer.wire.fields import FramingError, remember
 from services.balancer.wire.request import FieldBlock, RequestHead
@@ -52,7 +53,7 @@ class Prepared:
     def __init__(self, request: RequestHead, manner: Manner, line: Part) -> None:
         self.request = request
         self.manner = manner
-        self.quick = manner.quick and request.method != b"HEAD"
+        self.quick = manner.quick and request.method != b"HEAD" and not isinstance(request, Course)
         self.line = line
 
 
@@ -80,9 +81,7 @@ class Router:
 
     def find(self, request: RequestHead) -> Route:
         """The route of a request; raises FramingError with the status to answer."""
-        locations = self._known.get(request.host)
-        if locations is None:
-            locations = self._server(request.host)
+        locations = self.locations(request.host)
         try:
             path = normalise(request.path)
         except BadPath as error:
@@ -92,6 +91,11 @@ class Router:
             raise FramingError("no location for the path", 404)
         return route
 
+    def locations(self, host: bytes) -> Locations[Route]:
+        """Those of the server that a host asked for belongs to."""
+        locations = self._known.get(host)
+        return self._server(host) if locations is None else locations
+
     def _server(self, host: bytes) -> Locations[Route]:
         name = host.lower() if host[:1] == b"[" else host.lower().partition(b":")[0]
         locations = self._hosts.find(name).locations
@@ -100,33 +104,15 @@ class Router:
         return locations
 
 
-def decide(scope: Scope, route: Route) -> tuple[Route, bytes]:
-    """What the rules of a route make of a request: the route that answers, and the target if it was rewritten."""
-    rewritten = b""
-    for rule in route.rules:
-        if rule.applies(scope):
-            if rule.outcome is not None:
-                return rule.outcome, b""
-            if rule.uri is not None:
-                query = scope.request.query if rule.query is None else rule.query.render(scope)
-                rewritten = rewritten_target(rule.uri.render(scope), query)
-                break
-    if route.access is not None and route.denied is not None and not route.access.allows(scope.client.packed_addr):
-        return route.denied, b""
-    return route, rewritten
-
-
-def prepare(
-    route: Route, pools: dict[str, Pool], request: RequestHead, client: Client, rewritten: bytes = b""
-) -> Prepared:
-    """Make a request ready for its route; ``rewritten`` is its target if a rule made another one."""
+def prepare(route: Route, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:
+    """Make a request ready for its route."""
     usual = request.target[:1] == b"/"  # an absolute target may name another host than the fields do
     manner: Manner | None = request.block.memo.get(route) if usual else None
     if manner is None:
         manner = _manner(route, pools.get(route.group), request, client)
         if usual:
             request.block.memo[route] = manner
-    return Prepared(request, manner, request_line(request, route, rewritten) if manner.pool is not None else b"")
+    return Prepared(request, manner, request_line(request, route) if manner.pool is not None else b"")
 
 
 def _manner(route: Route, pool: Pool | None, request: RequestHead, client: Client) -> Manner:

@@ -1,0 +1,126 @@
+"""From the location that a path belongs to, through rules, access lists and error pages, to the route that serves."""
+
+from __future__ import annotations
+
+from services.balancer.core.course import Course
+from services.balancer.core.routing import Locations
+from services.balancer.core.rules import follow
+from services.balancer.plane.facts import Facts
+from services.balancer.site import Route
+
+NO_ANSWER = 444
+
+
+def decide(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
+    """The route that serves a request whose path leads to ``route``; ``facts`` learn of it and of the changed request."""
+    facts.route = route
+    if route.site_rules:
+        course = facts.request if isinstance(facts.request, Course) else Course(facts.request)
+        facts.request = course
+        outcome, _ = follow(route.site_rules, facts, course)
+        if outcome is not None:
+            return outcome
+        if not course.uri:
+            return route.errors[500]
+        if course.uri != course.chosen_by:
+            course.moved = False
+            course.chosen_by = course.uri
+            route = locations.find(course.uri) or route.errors[404]
+    return _settle(facts, route, locations)
+
+
+def _settle(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
+    """Follow the rules of one location after the other, until the request stays in one."""
+    while True:
+        facts.route = route
+        request = facts.request
+        if route.internal and not (isinstance(request, Course) and request.internal):
+            return route.errors[404]
+        if not route.rules and not isinstance(request, Course):
+            break
+        course = _underway(facts)
+        _enter(facts, course)
+        outcome, _ = follow(route.rules, facts, course)
+        if outcome is not None:
+            return outcome
+        if not course.uri:
+            return route.errors[500]
+        if not course.moved:
+            break
+        if not course.jump():
+            return route.errors[500]
+        course.chosen_by = course.uri
+        route = locations.find(course.uri) or route.errors[404]
+    if route.access is not None and not route.access.allows(facts.client.packed_addr):
+        return route.errors[403]
+    return route
+
+
+def after_errors(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
+    """The route itself, or if it answers with an error, where the error leads in the end."""
+    while status := _error_of(route):
+        facts.route = route
+        page = after_error(facts, status, locations)
+        if page is None:
+            break
+        route = page
+    return route
+
+
+def after_error(facts: Facts, status: int, locations: Locations[Route]) -> Route | None:
+    """Where an error leads by the pages of its route (nginx ``error_page``); None when a plain page says it."""
+    route = facts.route
+    if not route.error_pages:
+        return None
+    course = _underway(facts)
+    course.shown = 0
+    facts.status = status
+    if course.turned or course.jumps_left < 0:
+        return None
+    course.turned = not route.recursive_error_pages
+    page = route.error_pages.get(status)
+    if page is None:
+        return None
+    course.shown = status if page.status is None else page.status
+    if page.to is None:
+        return page.route
+    to = page.to.render(facts)
+    if not course.jump():
+        return route.errors[500]
+    course.internal = True
+    if to[:1] == b"@":
+        named = locations.named.get(to)
+        return _settle(facts, named, locations) if named is not None and course.uri else route.errors[500]
+    uri, _, query = to.partition(b"?")
+    course.redirect(uri, query)
+    for name in facts.names.settings.keys() - facts.names.own:
+        course.values.pop(name, None)  # the server sets its variables anew
+    course.chosen_by = uri
+    return decide(facts, locations.find(uri) or route.errors[404], locations)
+
+
+def _underway(facts: Facts) -> Course:
+    """The request of the facts, made one that may change."""
+    request = facts.request
+    if isinstance(request, Course):
+        return request
+    facts.request = course = Course(request)
+    _enter(facts, course)
+    return course
+
+
+def _enter(facts: Facts, course: Course) -> None:
+    """Variables of the location get their values, those of the server if they have none; they keep them elsewhere."""
+    names = facts.names
+    for name, template in names.settings.items():
+        if name in names.own or name not in course.values:
+            course.values[name] = template.render(facts)
+
+
+def _error_of(route: Route) -> int:
+    """The status of what answers with an error or a redirect that has a page of its own, maybe; else 0."""
+    answer = route.answer
+    if route.group or route.stands_in or answer is None or answer.status == NO_ANSWER:
+        return 0
+    said = route.answer_text is not None and route.answer_text.parts
+    return answer.status if answer.location or (answer.status >= 400 and not said) else 0
