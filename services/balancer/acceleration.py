@@ -24,7 +24,10 @@ from pathlib import Path
 from types import ModuleType
 
 MODULES = (
-    *(f"core/{name}" for name in ("course", "groups", "paths", "peers", "retry", "routing", "selection", "shared")),
+    *(
+        f"core/{name}"
+        for name in ("course", "groups", "paths", "peers", "places", "retry", "routing", "selection", "shared")
+    ),
     *(f"wire/{name}" for name in ("body", "chunked", "fields", "request", "response")),
     *(f"plane/{name}" for name in ("client", "downhead", "engine", "exchange", "facts", "pool", "prepared", "timers")),
     "plane/upstream",

@@ -13,6 +13,7 @@ Seconds = Annotated[float, Meta(ge=0, le=86400)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 OneOrMore = str | list[str]
 MAX_WORKERS = 32
+MAX_CLIENTS = 1_000_000
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -313,7 +314,7 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     reset_timedout: bool = False
     line_bytes: Annotated[int, Meta(ge=256, le=1 << 20)] = 8192
     head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] = 32768
-    connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 16384
+    connections: Annotated[int, Meta(ge=1, le=MAX_CLIENTS)] = 16384
     connections_per_address: Natural = 0
 
 

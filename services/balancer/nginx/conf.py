@@ -17,7 +17,7 @@ import msgspec
 from services.balancer.nginx.directives import Block, Directive, Problems, number, seconds
 from services.balancer.nginx.http import HttpReader
 from services.balancer.nginx.table import permitted
-from services.balancer.settings import MAX_WORKERS, Settings
+from services.balancer.settings import MAX_CLIENTS, MAX_WORKERS, Settings
 from services.common.settings import SettingsError
 
 _ESCAPE = re.compile(r"""\\([\\"'trn])""")
@@ -82,7 +82,9 @@ class _Reader:
             if not self._problems.lines:  # a file that cannot be parsed has told its problem
                 self._problems.add_at(self._file, 1, "the file has no http block")
             return Settings()
-        settings = HttpReader(self._problems).settings(http.block, self._connections)
+        # nginx allows each worker so many, these settings all of them together
+        connections = min(self._connections * self._process.get("workers", 1), MAX_CLIENTS)
+        settings = HttpReader(self._problems).settings(http.block, connections)
         return msgspec.structs.replace(settings, **self._process)
 
     def _workers(self, directive: Directive) -> int:

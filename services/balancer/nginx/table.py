@@ -123,7 +123,7 @@ ROWS: tuple[Row, ...] = (
     Row("client_body_buffer_size", WIDE, "1m", "a longer body is passed on as it comes; nginx writes it to a file"),
     Row("underscores_in_headers", SITES, "on"),
     Row("limit_conn_zone", HTTP, "$binary_remote_addr zone=per_address:10m", _TABLES),
-    Row("limit_conn", WIDE, "per_client 20", "each worker counts by itself"),
+    Row("limit_conn", WIDE, "per_client 20"),
     Row("limit_conn_status", WIDE, "429"),
     Row("limit_conn_log_level", WIDE, "warn", "", NONE),
     Row("allow", WIDE, "10.0.0.0/8"),

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from services.balancer.core.places import Place
 from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
@@ -53,6 +54,7 @@ class ClientConnection(Timed):
         "_lingers_until",
         "_pending",
         "_phase",
+        "_places",
         "_stalled_bytes",
         "_transport",
         "_waiting_limit",
@@ -93,21 +95,20 @@ class ClientConnection(Timed):
         self._phase = IDLE
         self._body: BodyReader | None = None
         self._held = False
+        self._places: tuple[Place, ...] = ()
 
     # Events of the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self.write: Callable[[bytes], None] = transport.write
-        engine, limits = self.engine, self.engine.client_limits
+        engine = self.engine
         engine.totals.accepts += 1
         engine.serial += 1
         self.info = client_info(self._transport, engine.serial)
-        address = self.info.remote_addr
-        here = engine.per_address.get(address, 0)
-        engine.per_address[address] = here + 1
         engine.clients.add(self)
-        if len(engine.clients) > limits.connections or 0 < limits.connections_per_address <= here:
+        self._places = engine.admit(self.info.remote_addr)
+        if not self._places:
             engine.totals.refused += 1
             self._refuse(503)
             return
@@ -134,14 +135,11 @@ class ClientConnection(Timed):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        engine, address = self.engine, self.info.remote_addr
+        engine = self.engine
         engine.wheel.forget(self)
         engine.clients.discard(self)
-        left = engine.per_address.get(address, 1) - 1
-        if left:
-            engine.per_address[address] = left
-        else:
-            engine.per_address.pop(address, None)
+        for place in self._places:
+            engine.places.give_back(place)
         exchange = self.exchange
         if exchange is not None and exchange.outlives_client:
             self._phase = _Phase.CLOSING

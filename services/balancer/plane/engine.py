@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.groups import Group, GroupSettings
+from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
 from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
@@ -19,6 +20,7 @@ from services.balancer.wire.request import RequestParser
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
 
+_ALL: Final = (ALL_CLIENTS,)
 MAX_PREPARED = 1024
 MAX_PREPARED_HEAD = 2048
 
@@ -75,6 +77,7 @@ class Engine:
         plan: Plan,
         warn: Callable[..., object],
         zones: Mapping[str, Memory] | None = None,
+        places: Places | None = None,
     ) -> None:
         self.loop = loop
         self.time = loop.time
@@ -83,8 +86,7 @@ class Engine:
         self._zones = zones if zones is not None else {}
         self.totals = Totals()
         self.clients: set[ClientConnection] = set()
-        self.per_address: dict[bytes, int] = {}
-        self.in_progress: dict[tuple[str, bytes], int] = {}  # requests by zone and key of a limit
+        self.places: Places = places if places is not None else OwnPlaces()
         self.listeners: dict[str, ListenerState] = {}
         self.pools: dict[str, Pool] = {}
         self.access_log: AccessLogs | None = None
@@ -130,6 +132,18 @@ class Engine:
 
     def groups(self) -> Iterable[Group]:
         return [pool.group for pool in self.pools.values()]
+
+    def admit(self, address: bytes) -> tuple[Place, ...]:
+        """The places that a new client takes; none when there is no room for it."""
+        limits, places = self.client_limits, self.places
+        if not places.take(ALL_CLIENTS, limits.connections):
+            return ()
+        if not limits.connections_per_address:
+            return _ALL
+        if not places.take(("", address), limits.connections_per_address):
+            places.give_back(ALL_CLIENTS)
+            return ()
+        return (ALL_CLIENTS, ("", address))
 
     def begin_closing(self, *, gently: bool = False) -> None:
         """No more keep-alive: busy clients go after their answer, idle ones now, or gently: with their next answer.

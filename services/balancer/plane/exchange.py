@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from services.balancer.compose import framing_lines
 from services.balancer.core.course import Course, shown_status
 from services.balancer.core.peers import Peer
+from services.balancer.core.places import Place
 from services.balancer.core.retry import BY_STATUS, Attempt, Condition, counts_as_failure, final_status, may_retry
 from services.balancer.core.variables import Try
 from services.balancer.plane.downhead import client_head
@@ -50,7 +51,7 @@ class Exchange(Facts):
     upgrading = False
     outlives_client = False  # the upstream is heard to its end even when the client leaves
     stays = True  # the client's connection, after an answer of our own
-    limit_keys: tuple[tuple[str, bytes], ...] = ()
+    limited_by: tuple[Place, ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
     place: Waiting | None = None  # in the queue
     limited = False  # its limits have been looked at
@@ -86,21 +87,19 @@ class Exchange(Facts):
     def admitted(self) -> bool:
         """Take a place under each limit of the route; false when one is full (nginx ``limit_conn``)."""
         self.limited = True
-        counts = self.engine.in_progress
-        limits = [(limit.zone, limit.key.render(self), limit.most) for limit in self.route.conn_limits]
-        if any(key and counts.get((zone, key), 0) >= most for zone, key, most in limits):
-            return False
-        self.limit_keys = tuple((zone, key) for zone, key, _ in limits if key)
-        for place in self.limit_keys:
-            counts[place] = counts.get(place, 0) + 1
+        for limit in self.route.conn_limits:
+            place = (limit.zone, limit.key.render(self))
+            if place[1] and not self.engine.places.take(place, limit.most):
+                self._leave_limits()
+                return False
+            if place[1]:
+                self.limited_by = (*self.limited_by, place)
         return True
 
     def _leave_limits(self) -> None:
-        counts = self.engine.in_progress
-        for place in self.limit_keys:
-            counts[place] -= 1
-            if not counts[place]:
-                del counts[place]
+        for place in self.limited_by:
+            self.engine.places.give_back(place)
+        self.limited_by = ()
 
     def _key(self) -> bytes:
         if self.route.hash_key is not None:
@@ -503,7 +502,7 @@ class Exchange(Facts):
     def _end(self, status: int) -> None:
         self.over = True
         self.status = status
-        if self.limit_keys:
+        if self.limited_by:
             self._leave_limits()
         self._leave_queue()
         if self.engine.access_log is not None:

@@ -94,10 +94,7 @@ class KeptZone(ZoneMemory):
             time.sleep(0.001)
 
     def holder(self) -> int:
-        """The process that has the lock; 0 when nobody has."""
-        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(self.fd, fcntl.F_GETLK, wanted))
-        return 0 if kind == fcntl.F_UNLCK else pid
+        return holder(self.fd)
 
     def grant(self, column: int, peer_ids: Iterable[int]) -> None:
         """Make a column ready for a new worker: nothing counted in it, and read by everybody."""
@@ -108,3 +105,10 @@ class KeptZone(ZoneMemory):
         """Give back what a process counted that is gone."""
         for peer_id in peer_ids:
             self.words[self.place(peer_id) + FACTS + column] = 0
+
+
+def holder(fd: int) -> int:
+    """The process that has a lock on a file, or on a part of it; 0 when nobody else has."""
+    wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, wanted))
+    return 0 if kind == fcntl.F_UNLCK else pid

@@ -15,6 +15,7 @@ from services.balancer.core.roster import Passive
 from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.prober import Prober
+from services.balancer.plane.shared_places import KeptPlaces
 from services.balancer.plane.tls import server_context
 from services.balancer.plane.zone import COLUMNS, KeptZone
 from services.balancer.site import Plan
@@ -22,7 +23,7 @@ from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures, group_figures, total
 from services.balancer.workers.backoff import Backoff
 from services.balancer.workers.hand import Hand
-from services.balancer.workers.messages import Adopt, Roster, Socket, Zone
+from services.balancer.workers.messages import Adopt, Limits, Roster, Socket, Zone
 from services.common.logs import Logger
 
 BEAT_S = 1.0
@@ -43,6 +44,7 @@ class Crew:
         self._log = log
         self.time = asyncio.get_running_loop().time
         self._zones: dict[str, KeptZone] = {}
+        self._places = KeptPlaces.create()
         self._groups: dict[str, Group] = {}
         self._prober = Prober(self._groups.values, self.time, log.warning, self._judge)
         self._hands: dict[int, Hand] = {}
@@ -191,6 +193,7 @@ class Crew:
         for memory in self._zones.values():
             memory.close()
         self._zones.clear()
+        self._places.close()
 
     # Workers
 
@@ -259,6 +262,8 @@ class Crew:
         for name, memory in self._zones.items():
             memory.grant(hand.column, (peer.id for peer in self._groups[name].peers))
             hand.tell(Zone(group=name, column=hand.column), memory.fd)
+        self._places.grant(hand.column)
+        hand.tell(Limits(column=hand.column), self._places.fd)
         problem = await hand.adopt(self._orders())
         hand.ready = hand.served = not problem
         return problem
@@ -267,6 +272,7 @@ class Crew:
         """Keep what it counted, give back what it held."""
         del self._hands[hand.number]
         self._past.add(hand.figures.ended())
+        self._places.strike_out(hand.column)
         for name, memory in self._zones.items():
             memory.strike_out(hand.column, (peer.id for peer in self._groups[name].peers))
 
@@ -325,7 +331,7 @@ class Crew:
 
     def _replace_hung(self, hung: list[Hand]) -> None:
         """Kill what hangs; if one of them keeps the others waiting for a lock, then that one alone."""
-        holders = {memory.holder() for memory in self._zones.values()} if hung else set()
+        holders = {self._places.holder(), *(memory.holder() for memory in self._zones.values())} if hung else set()
         for hand in [hand for hand in hung if hand.pid in holders] or hung:
             self._log.error("worker hangs, it is killed", worker=hand.number, pid=hand.pid)
             hand.kill()

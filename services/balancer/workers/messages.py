@@ -23,6 +23,12 @@ class Zone(WithDescriptor, frozen=True, kw_only=True):
     column: int
 
 
+class Limits(WithDescriptor, frozen=True, kw_only=True):
+    """The memory of limits, and the column to count in."""
+
+    column: int
+
+
 class Adopt(Message, frozen=True, kw_only=True):
     """Serve by these settings, with groups that are as told; answered by Adopted."""
 
@@ -72,5 +78,5 @@ class Report(Message, frozen=True, kw_only=True):
     figures: Figures
 
 
-ToWorker = Socket | Zone | Adopt | Roster | Accept | Ask | Leave
+ToWorker = Socket | Zone | Limits | Adopt | Roster | Accept | Ask | Leave
 ToMaster = Adopted | Accepting | Report

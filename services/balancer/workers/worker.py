@@ -19,6 +19,7 @@ import uvloop
 from services.balancer.channel import Channel, inherited
 from services.balancer.core.groups import Group
 from services.balancer.core.roster import Member
+from services.balancer.plane.shared_places import SharedPlaces
 from services.balancer.plane.zone import ZoneMemory
 from services.balancer.server import GRACE_S, Balancer
 from services.balancer.site import build
@@ -31,6 +32,7 @@ from services.balancer.workers.messages import (
     Adopted,
     Ask,
     Leave,
+    Limits,
     Report,
     Roster,
     Socket,
@@ -50,6 +52,7 @@ class Worker:
         )
         self._sockets = Sockets()
         self._zones: dict[str, ZoneMemory] = {}
+        self._places: SharedPlaces | None = None
         self._balancer: Balancer | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
@@ -77,6 +80,8 @@ class Worker:
                 self._sockets.take(address, inherited(fd))
             case Zone(group=group, column=column):
                 self._zones[group] = ZoneMemory(fd, column)
+            case Limits(column=column):
+                self._places = SharedPlaces(fd, column)
             case Adopt():
                 self._channel.send(Adopted(problem=await self._adopt(message)))
             case Roster(group=group, members=members):
@@ -98,7 +103,9 @@ class Worker:
         logs.setup("balancer", plan.settings.log.level, plan.settings.log.style)
         try:
             if self._balancer is None:
-                self._balancer = Balancer(plan, logs.get("worker"), self._sockets, zones=self._zones, probes=False)
+                self._balancer = Balancer(
+                    plan, logs.get("worker"), self._sockets, zones=self._zones, places=self._places, probes=False
+                )
                 await self._balancer.accept_on(())
                 await self._balancer.start()
             else:

@@ -1,0 +1,43 @@
+"""Places under a limit: how many clients or requests of one kind are there at one time."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+Place = tuple[str, bytes]
+"""What is limited (the name of a limit's zone; "" for clients), and the key that counts for itself."""
+
+ALL_CLIENTS: Final = ("", b"")
+
+
+class Places(Protocol):
+    """Counts of this process, or of several together."""
+
+    def take(self, place: Place, most: int) -> bool:
+        """Count one more; false, and nothing is counted, when there are ``most`` already."""
+
+    def give_back(self, place: Place) -> None:
+        """Count one less; of what was taken before."""
+
+
+class OwnPlaces:
+    """Those of a process that balances alone."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self) -> None:
+        self._taken: dict[Place, int] = {}
+
+    def take(self, place: Place, most: int) -> bool:
+        taken = self._taken.get(place, 0)
+        if taken >= most:
+            return False
+        self._taken[place] = taken + 1
+        return True
+
+    def give_back(self, place: Place) -> None:
+        left = self._taken[place] - 1
+        if left:
+            self._taken[place] = left
+        else:
+            del self._taken[place]
