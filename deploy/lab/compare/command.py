@@ -139,7 +139,7 @@ def compare(arguments: argparse.Namespace, say: Say) -> int:
         out = arguments.out or arguments.source
         _make(out)
     else:
-        if not packets.Tap.allowed():
+        if not (packets.Tap.allowed() and packets.can_drop()):
             packets.enter_namespace()  # comes here again, in a network of its own
         packets.raise_loopback()
         setting, out = _setting(arguments), arguments.out or Path("compare")

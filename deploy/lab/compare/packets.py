@@ -2,7 +2,8 @@
 
 Seen from outside, every balancer is the same: what it sends to a server is a try to reach it, answered or not. Seeing
 packets takes CAP_NET_RAW (root has it), or a user and network namespace of one's own; where neither can be had,
-`Tap.allowed()` is False. Dropping packets needs no privilege on most systems: a socket filter that takes none.
+`Tap.allowed()` is False. Dropping packets is a socket filter that takes none; most kernels let everybody attach it, the
+newest only those who may administer the network, as one may in a network of one's own.
 """
 
 from __future__ import annotations

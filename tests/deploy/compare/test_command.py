@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from deploy.lab.compare.command import add_options, plan_of
+from deploy.lab.compare.packets import NAMESPACE
 from deploy.lab.compare.plan import BOUNDS, option
 from deploy.lab.errors import LabError
+from tests.deploy.compare.plain_user import WITHOUT_NAMESPACES, plain_user
 from tests.deploy.onelite import PROGRAM, attempt, complaint, onelite
 
 PATH = "/usr/sbin:/sbin"
 """Has nginx and HAProxy, but no Chromium, which takes longer than all the rest."""
 
+CAN_DROP = "import sys; from deploy.lab.compare.packets import can_drop; sys.exit(not can_drop())"
 SHORT = ("--fault-after", "0.5", "--fault-lasts", "1.5", "--then", "0.8", "--rate", "80", "--late", "2", "--again", "0")
 
 
@@ -82,6 +85,37 @@ def test_every_balancer_tells_in_its_log_that_a_server_is_out_and_stops_asking_i
     for arrangement in ("passive", "nginx", "haproxy"):
         assert 0 <= float(summary[arrangement, "told_s"]) < 1.5, arrangement
         assert 0 <= float(summary[arrangement, "detect_s"]) < 1.5, arrangement
+
+
+DROP = (
+    "compare", "--quick", "--arrangements", "passive", "--interval", "0.2", "--fails", "1", "--max-fails", "1",
+    "--probe-timeout", "0.3", "--connect-timeout", "0.3", "--read-timeout", "0.3", *SHORT, "--out", "out",
+)  # fmt: skip
+BLIND = "packets cannot be seen here"
+
+
+def test_a_plain_user_sees_and_drops_packets_in_a_network_of_its_own() -> None:
+    with plain_user() as user:
+        assert not user.may(sys.executable, "-c", "import socket; socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)")
+        allowed = user.may("unshare", *NAMESPACE, "true")
+        said = user.onelite(*DROP, "--faults", "drop" if allowed else "kill")
+        summary = {(row["fault"], row["figure"]): row["median"] for row in rows(user.folder / "out" / "summary.csv")}
+
+    assert allowed is (BLIND not in said), "where the kernel gives no namespaces, the command says what is missing"
+    if allowed:
+        assert 0 <= float(summary["drop", "detect_s"]) < 1.5
+        assert 0 <= float(summary["drop", "told_s"]) < 1.5
+
+
+def test_a_plain_user_without_namespaces_is_told_what_cannot_be_seen_and_done() -> None:
+    with plain_user() as user:
+        may_drop = user.may(*WITHOUT_NAMESPACES, sys.executable, "-c", CAN_DROP)
+        said = user.onelite(*DROP, "--faults", "kill,drop", within=WITHOUT_NAMESPACES)
+        found = rows(user.folder / "out" / "summary.csv")
+
+    assert BLIND in said and ("lets nobody but root drop packets" in said) is not may_drop
+    assert {row["fault"] for row in found} == ({"kill", "drop"} if may_drop else {"kill"})
+    assert {row["median"] for row in found if row["figure"] == "detect_s"} == {""}
 
 
 def test_an_interrupted_experiment_reports_what_was_done(tmp_path: Path) -> None:
