@@ -253,7 +253,7 @@ class Exchange(Facts):
         """Take over the request of an exchange that an error has ended, with what there is of its body."""
         self.started_at = before.started_at
         self.failures = (*before.failures, Try("", 0, None, None, None))
-        self.limited, self.limit_keys, before.limit_keys = before.limited, before.limit_keys, ()
+        self.limited, self.limited_by, before.limited_by = before.limited, before.limited_by, ()
         self.fresh = before.fresh
         self.body_complete = before.body_complete
         if self.request.has_body and not self.fresh:
