@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tests.balancer.support import RawClient, Upstream, eventually
+from tests.balancer.support import DEADLINE_S, RawClient, Upstream, eventually, fields_of
 from tests.balancer.test_nginx_parity import Front, both, upstream_block
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -66,6 +66,52 @@ async def alike(directory: Path, text: str, scene: Scene, *, together: bool = Tr
             seen = [await play(theirs, scene), await play(ours, scene)]
     assert seen[1] == seen[0], "ours is not theirs"
     return seen[0]
+
+
+async def whole(client: RawClient, *, bodiless: bool = False) -> tuple[Any, ...]:
+    """All that a client gets for one request: interim statuses, status, body, trailers, and how it ended.
+
+    ``complete``, ``closed`` when the end of the connection is the end of the body, ``cut`` before its announced end.
+    """
+    interim: list[int] = []
+    reader = client.reader
+    body, trailers = b"", b""
+    status = 0
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                status = int(head.split(b" ")[1])
+                if status >= 200 or status == 101:
+                    break
+                interim.append(status)
+            fields = fields_of(head)
+            if bodiless or status in (204, 304):
+                return interim, status, body, trailers, "complete"
+            if fields.get("transfer-encoding") == "chunked":
+                while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+                    body += await _up_to(reader, size)
+                    await reader.readexactly(2)
+                while (line := await reader.readuntil(b"\r\n")) != b"\r\n":
+                    trailers += line
+            elif "content-length" in fields:
+                length = int(fields["content-length"])
+                body = await _up_to(reader, length)
+                if len(body) < length:
+                    return interim, status, body, trailers, "cut"
+            else:
+                return interim, status, await reader.read(), trailers, "closed"
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return interim, status, body, trailers, "cut"
+    return interim, status, body, trailers, "complete"
+
+
+async def _up_to(reader: asyncio.StreamReader, size: int) -> bytes:
+    """As many bytes as there are, if the end comes before."""
+    try:
+        return await reader.readexactly(size)
+    except asyncio.IncompleteReadError as end:
+        return end.partial
 
 
 def site(server: Upstream, *locations: str, more: str = "") -> str:

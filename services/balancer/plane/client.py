@@ -148,6 +148,10 @@ class ClientConnection(Timed):
         elif exchange is not None:
             self.exchange = None
             exchange.abandon()
+        elif self._pending and self._phase is BUSY and not self.stalled:
+            facts = self._unread(self._pending)  # it left inside a head
+            facts.status = 400
+            self._note(facts)
         engine.client_gone()
 
     def pause_writing(self) -> None:
@@ -287,15 +291,14 @@ class ClientConnection(Timed):
         if self._body is None:
             exchange.start()
             return
-        if request.expects and not self._pending:
+        if request.expects:
             self.write(CONTINUE)
-        if exchange.streaming:
-            exchange.start()
         self.engine.wheel.arm(self, self.rules.body_timeout_s)
         data, self._pending = self._pending, b""
-        current = self.exchange  # another one, if an error has led on to another upstream
-        if data and current is not None:
-            self._feed_body(current, data)
+        if data:
+            self._feed_body(exchange, data)
+        elif exchange.streaming:
+            exchange.start()
 
     def _feed_body(self, exchange: Exchange, data: bytes) -> None:
         body = self._body
@@ -445,8 +448,7 @@ class ClientConnection(Timed):
 
     def _refuse(self, status: int, data: bytes = b"") -> None:
         """Answer bytes that are no request we take; nothing after them can be trusted to be one."""
-        self.engine.totals.requests += 1
-        facts = Facts.of(self, unreadable(data), self.listener.plan.fallback)
+        facts = self._unread(data)
         page = self.page_for(facts, status)
         if page is None or page.group:
             self.write(error_page(facts, status, close=True))
@@ -455,6 +457,10 @@ class ClientConnection(Timed):
         self._note(facts)
         self._pending = b""
         self._linger()
+
+    def _unread(self, data: bytes) -> Facts:
+        self.engine.totals.requests += 1
+        return Facts.of(self, unreadable(data), self.listener.plan.fallback)
 
     def _finish(self) -> None:
         """Close after the answer; linger when the client may still be sending (nginx ``lingering_close``)."""

@@ -49,7 +49,7 @@ class Exchange(Facts):
     started = False
     sent = False
     upgrading = False
-    outlives_client = False  # the upstream is heard to its end even when the client leaves
+    ignores_abort = False
     stays = True  # the client's connection, after an answer of our own
     limited_by: tuple[Place, ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
@@ -76,7 +76,7 @@ class Exchange(Facts):
         """What only a request that is not quite ordinary needs."""
         self.upgrading = request.upgrade != b"" and self.route.websocket
         self.plain_method = not (self.upgrading or request.method == b"HEAD")
-        self.outlives_client = self.route.ignore_abort
+        self.ignores_abort = self.route.ignore_abort
         self.shown = shown_status(request)
         if request.has_body:
             self.body_complete = False
@@ -392,14 +392,20 @@ class Exchange(Facts):
             self.connection.write(data)
         elif not first or size is None:
             self.connection.write(rendered)
+        elif self.wraps:
+            wrapped = chunk(data[size:])
+            self.body_bytes = len(wrapped)
+            self.connection.write(rendered + wrapped)
         else:
-            self.connection.write(rendered + (chunk(data[size:]) if self.wraps else data[size:]))
+            self.connection.write(rendered + data[size:])
         if self.tunnelling:
             self.connection.flush_to_tunnel()
 
     def relay(self, data: bytes) -> None:
+        if self.wraps:
+            data = chunk(data)
         self.body_bytes += len(data)
-        self.connection.write(chunk(data) if self.wraps else data)
+        self.connection.write(data)
 
     def tunnel(self, data: bytes) -> None:
         """Bytes of the client after an upgrade."""
@@ -450,6 +456,7 @@ class Exchange(Facts):
         if self.answer_head is not None:
             self._account(peer, self.answer_head)
         if self.wraps:
+            self.body_bytes += len(LAST_CHUNK)
             self.connection.write(LAST_CHUNK)
         if reusable and self.body_complete:
             if self.connection.stalled:
@@ -476,15 +483,22 @@ class Exchange(Facts):
         self._end(self.status)
         self.connection.break_off()
 
+    @property
+    def outlives_client(self) -> bool:
+        """Whether the upstream is heard to its end even when the client leaves; never to one that left inside the body."""
+        return self.ignores_abort and self.body_complete
+
     def abandon(self) -> None:
-        """The client is gone."""
+        """The client is gone. As in nginx, 499 is the end of a whole request; one that broke off was a bad one."""
         if self.over:
             return
         self._drop_upstream()
         self.engine.totals.client_aborts += 1
+        status = self.status
         if not self.answered:
-            self.engine.totals.count(499)
-        self._end(self.status if self.answered else 499)
+            status = 499 if self.body_complete else 400
+            self.engine.totals.count(status)
+        self._end(status)
 
     def _drop_upstream(self) -> None:
         peer, connection, connecting = self.peer, self.upstream, self.connecting

@@ -89,8 +89,8 @@ class ChunkedScanner:
 
 
 def chunk(data: bytes) -> bytes:
-    """One chunk; ``data`` must not be empty, an empty chunk ends the body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    """One chunk, or nothing for no data: an empty chunk would end the body."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 LAST_CHUNK = b"0\r\n\r\n"

@@ -72,7 +72,10 @@ class ResponseHead:
 
 
 def find_response_head(data: bytes) -> int:
-    """Length of the head with its empty line, or 0 when more bytes are needed; FramingError when too large."""
+    """Length of the head with its empty line, or 0 when more bytes are needed.
+
+    Raises FramingError when it is too large, and as soon as it is clear that it will never be a head.
+    """
     end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
     if end >= 0:
         return end + 4
@@ -80,6 +83,8 @@ def find_response_head(data: bytes) -> int:
         raise FramingError("response head too large")
     if data[:5] != b"HTTP/"[: len(data)]:
         raise FramingError("not an HTTP answer")
+    if data.count(b"\n") != data.count(CRLF):
+        raise FramingError("LF alone in a response head")
     return 0
 
 
