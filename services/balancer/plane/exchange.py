@@ -123,8 +123,10 @@ class Exchange(Facts):
         if peer is None:
             self.place = self.pool.enqueue(self)
             if self.place is None:
+                name = self.pool.group.name
                 self.engine.totals.no_live += 1
-                self.engine.warn("no live upstreams", upstream=self.pool.group.name)
+                self.engine.warn("no live upstreams", upstream=name)
+                self.failures = (*self.failures, Try(name, 502, None, None, 0.0))  # logged as an attempt at the group
                 self._give_up(502)
             return
         self.peer = peer
