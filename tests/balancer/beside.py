@@ -134,10 +134,10 @@ def plugged() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def stubborn(front: Front) -> socket.socket:
+def stubborn(front: Front, room: int = 1 << 16) -> socket.socket:
     """A client with little room of its own, which reads only when told to."""
     client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     client.connect(("127.0.0.1", front.port))
     client.setblocking(False)
     return client

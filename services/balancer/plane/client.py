@@ -170,9 +170,7 @@ class ClientConnection(Endpoint):
     def on_deadline(self) -> None:
         if self._phase is _Phase.LINGERING:
             self.transport.abort()
-        elif self._phase is _Phase.CLOSING:
-            self._cut_off()
-        elif self.stalled:
+        elif self._phase is _Phase.CLOSING or self.stalled:
             self._check_progress()
         elif self.exchange is not None:
             self.exchange.refuse(408)
@@ -447,11 +445,10 @@ class ClientConnection(Endpoint):
     def break_off(self) -> None:
         """End so that the client notices that its answer is not complete."""
         exchange, self.exchange = self.exchange, None
-        framed = exchange is not None and (exchange.wraps or exchange.keeps)
-        if framed:
-            self._close()
+        if exchange is not None and exchange.ends_with_connection:
+            self.transport.reset()
         else:
-            self.transport.abort()
+            self._close()
 
     # Endings
 
@@ -496,8 +493,9 @@ class ClientConnection(Endpoint):
         self.engine.wheel.arm(self, min(left_s, self.rules.lingering_timeout_s))
 
     def _close(self) -> None:
-        """Close once what is written has gone, or after the send timeout."""
+        """Close once what is written has gone, or no more of it within the send timeout."""
         self._phase = _Phase.CLOSING
+        self._stalled_bytes = self.transport.waiting_bytes()
         self.engine.wheel.arm(self, self.rules.send_timeout_s)
         self.transport.close()
 

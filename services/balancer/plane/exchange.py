@@ -18,7 +18,7 @@ from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
 from services.balancer.wire.request import RequestHead
-from services.balancer.wire.response import TUNNEL, ResponseHead
+from services.balancer.wire.response import CLOSE, TUNNEL, ResponseHead
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
@@ -477,6 +477,12 @@ class Exchange(Facts):
         if self.header_s is not None:
             stats.header_time_s += (self.header_s - stats.header_time_s) / 10
         stats.response_time_s += (self.engine.time() - self.attempt_at - stats.response_time_s) / 10
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection tells the client where the answer ends."""
+        head = self.answer_head
+        return self.decodes or (head is not None and head.framing is CLOSE and not self.wraps)
 
     def broken_off(self, why: str) -> None:
         """The answer ended before its end. The client must not take it for complete; the peer is not charged."""
