@@ -6,6 +6,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tests.balancer.support import (
     Running,
     Upstream,
@@ -17,6 +19,8 @@ from tests.balancer.support import (
     running,
     settings_for,
 )
+
+pytestmark = pytest.mark.interpreted_too
 
 Start = Callable[..., Awaitable[Upstream]]
 CLIENTS = 24

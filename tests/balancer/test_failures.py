@@ -9,6 +9,8 @@ from services.balancer.core.health import CheckSettings, Guards, Tally
 from services.balancer.core.peers import Peer, PeerSettings, State, Verdict
 from services.balancer.core.retry import RetryPolicy
 
+pytestmark = pytest.mark.interpreted_too
+
 NO_GUARDS = Guards()
 
 

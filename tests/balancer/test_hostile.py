@@ -15,6 +15,8 @@ from services.balancer.wire.request import HeadLimits, RequestParser, find_head
 from services.balancer.wire.response import ResponseParser, find_response_head
 from tests.balancer.support import Upstream, always, answer, eventually, request, running, settings_for
 
+pytestmark = pytest.mark.interpreted_too
+
 Start = Callable[..., Awaitable[Upstream]]
 LIMITS = HeadLimits()
 SEED = (

@@ -21,6 +21,8 @@ from tests.balancer.support import (
     settings_for,
 )
 
+pytestmark = pytest.mark.interpreted_too
+
 Start = Callable[..., Awaitable[Upstream]]
 
 
