@@ -9,45 +9,48 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
-import shlex
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+from tests.parity import replay
+from tests.support.oned import solo
 
 HERE = Path(__file__).parent
 BASELINE = HERE / "baseline.json"
 SCENARIOS = HERE / "scenarios"
-SCENARIO_S = 110.0
 
 
 def names() -> list[str]:
     return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
 
 
-def daemon_command() -> str:
-    """Starts a fresh daemon in the foreground, as replay.py wants it."""
-    program = shlex.quote(str(Path(sys.executable).with_name("oned-lite")))
-    return f'{program} --solo --listen 127.0.0.1:"$ONED_PORT" --data "$ONED_DIR" --no-scheduler'
+def failing_steps(name: str) -> dict[int, list[str]]:
+    """Number and reasons of every step of the scenario that does not pass, as replay.py tells them. The daemon is fresh."""
+    scenario = SCENARIOS / f"{name}.yaml"
+    expected = json.loads(scenario.with_suffix(".expected.json").read_text())
+    steps = yaml.safe_load(scenario.read_text())["steps"]
+    failing = {}
+    for number, (want, got) in enumerate(zip(expected, _answers(steps), strict=True), 1):
+        verdict, why = replay.compare(want, got)
+        if verdict != "pass":
+            failing[number] = [f"{want['call']}: {verdict}", *why]
+    return failing
 
 
-def failing_steps(name: str, port: int) -> dict[int, list[str]]:
-    """Number and reasons of every step of the scenario that does not pass, as replay.py tells them."""
+def _answers(steps: list[dict[str, Any]]) -> list[list[Any]]:
     with tempfile.TemporaryDirectory(prefix="onelite-replay-") as folder:
-        report = Path(folder) / "report.json"
-        command = [sys.executable, str(HERE / "replay.py"), "--start", daemon_command(), "--port", str(port)]
-        run = subprocess.run(
-            [*command, "--only", name, "--json", str(report)], capture_output=True, text=True, timeout=SCENARIO_S
-        )
-        assert report.exists(), f"{name} was not replayed:\n{run.stdout}{run.stderr}"
-        steps = json.loads(report.read_text())
-    assert len(steps) == len(yaml.safe_load((SCENARIOS / f"{name}.yaml").read_text())["steps"])
-    return {
-        step["step"]: [f"{step['call']}: {step['verdict']}", *step["why"]] for step in steps if step["verdict"] != "pass"
-    }
+        oned = solo(Path(folder), "--no-scheduler").start()
+        try:
+            run = replay.Run(f"http://127.0.0.1:{oned.ready().port}/RPC2")
+            with run.proxy:
+                return [run.step(step) for step in steps]
+        finally:
+            oned.kill()
 
 
 def known_failures() -> dict[str, list[int]]:
@@ -58,7 +61,6 @@ def known_failures() -> dict[str, list[int]]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", help="scenario names (globs)")
-    parser.add_argument("--port", type=int, default=36900, help="where the daemons listen, one after the other")
     args = parser.parse_args(argv)
     known = known_failures()
     first = not BASELINE.exists()
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names():
         if args.only and not any(fnmatch.fnmatch(name, pattern) for pattern in args.only):
             continue
-        failing = failing_steps(name, args.port)
+        failing = failing_steps(name)
         before = set(known.get(name, ())) if not first else set(failing)
         lost = set(failing) - before
         worse += len(lost)

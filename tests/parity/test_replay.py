@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from tests.parity import baseline
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", baseline.names())
 def test_the_daemon_answers_as_recorded(name: str) -> None:
-    failing = baseline.failing_steps(name, free_port())
+    failing = baseline.failing_steps(name)
     known = set(baseline.known_failures().get(name, ()))
     lost = [f"step {number} {' | '.join(why)}" for number, why in failing.items() if number not in known]
     assert not lost, "\n".join(lost)
