@@ -126,15 +126,16 @@ class Invariants:
     def _commit(self, machine: Machine, node: Node) -> None:
         """No two servers commit different entries at an index; a leader commits what a majority holds durably."""
         raft, seen = node.raft, self._seen_commit[machine.number]
-        if raft.applied_index > raft.commit_index or raft.commit_index > raft.last_index:
+        commit_index = raft.commit_index
+        if raft.applied_index > commit_index or commit_index > raft.last_index:
             raise Violation(
-                f"server {machine.number}: applied {raft.applied_index}, committed {raft.commit_index}, "
+                f"server {machine.number}: applied {raft.applied_index}, committed {commit_index}, "
                 f"log to {raft.last_index}"
             )
-        if raft.commit_index <= seen:
+        if commit_index <= seen:
             return
-        self._seen_commit[machine.number] = raft.commit_index
-        for index in range(max(seen + 1, raft.first_index), raft.commit_index + 1):
+        self._seen_commit[machine.number] = commit_index
+        for index in range(max(seen + 1, raft.first_index), commit_index + 1):
             term = raft.term_at(index)
             assert term is not None
             known = self._committed.setdefault(index, _Committed(term, raft.term))

@@ -76,7 +76,7 @@ class Network:
         self._later = later
         self._connected = connected
         self._frame = frame
-        self._pairs: dict[frozenset[int], _Pair] = {}
+        self._pairs: dict[Link, _Pair] = {}
         self._cuts: Counter[Link] = Counter()
         self._held: dict[Link, list[tuple[int, bytes]]] = {}
 
@@ -118,7 +118,11 @@ class Network:
         self.refresh()
 
     def _pair(self, a: int, b: int) -> _Pair:
-        return self._pairs.setdefault(frozenset((a, b)), _Pair())
+        key = (a, b) if a < b else (b, a)
+        pair = self._pairs.get(key)
+        if pair is None:
+            pair = self._pairs[key] = _Pair()
+        return pair
 
     def _break(self, pair: _Pair, a: Machine, b: Machine, *, told: tuple[Machine, ...]) -> None:
         self._coverage.hit("links broken")
@@ -196,8 +200,8 @@ class Network:
 
     # ------------------------------------------------------------------ frames
     def send(self, sender: int, receiver: int, data: bytes) -> None:
-        pair = self._pairs.get(frozenset((sender, receiver)))
-        if pair is None or not pair.up:
+        pair = self._pair(sender, receiver)
+        if not pair.up:
             return
         link = (sender, receiver)
         if self._cuts and self._cuts[link]:

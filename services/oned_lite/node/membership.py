@@ -71,7 +71,7 @@ class Membership:
     def left(self) -> bool:
         """Whether this server knows that it is no member and hears from nobody who still sees it as one."""
         raft = self._replica.raft
-        return raft.removed and raft.leader_id is None
+        return raft.leader_id is None and raft.removed
 
     def watch(self) -> None:
         """Tells where the others are, when that has changed."""

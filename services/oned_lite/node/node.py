@@ -21,7 +21,7 @@ from services.oned_lite.model.zone import ZoneServer
 from services.oned_lite.raft.messages import decode as decode_message
 from services.oned_lite.raft.messages import encode as encode_message
 from services.oned_lite.raft.node import RaftNode
-from services.oned_lite.raft.output import Output, RoleChange
+from services.oned_lite.raft.output import NOTHING, Output, RoleChange
 from services.oned_lite.raft.types import BrokenInvariant, Entry, EntryKind, NotLeader, Role
 from services.oned_lite.raft.types import Configuration as Founders
 from services.oned_lite.state import ChangeSet, Store
@@ -335,7 +335,7 @@ class Node:
     def _settle(self, moment: Moment) -> None:
         """Carries out everything consensus asks for, until it asks for nothing."""
         try:
-            while output := self._replica.raft.take():
+            while (output := self._replica.raft.take()) is not NOTHING:
                 self._carry_out(output, moment)
         except BrokenInvariant as broken:
             self._replica.effects.fatal = str(broken)
@@ -402,8 +402,7 @@ class Node:
             entries, self._unapplied = tuple(self._unapplied), []
             self._apply(entries, moment)
             self._settle(moment)
-        if not self._incoming.under_way:
-            self._outgoing.advance(moment.ms)
+        if not self._incoming.under_way and self._outgoing.advance(moment.ms):
             self._settle(moment)
 
     # ------------------------------------------------------------------ for health checks

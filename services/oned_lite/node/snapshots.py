@@ -35,22 +35,24 @@ class OutgoingSnapshots:
     def wanted(self, peer: int) -> None:
         self._waiting.add(peer)
 
-    def advance(self, now_ms: int) -> None:
-        """Not while a snapshot is on its way in: the log then begins behind what the tables are at."""
+    def advance(self, now_ms: int) -> bool:
+        """Whether one was given to consensus. Not while a snapshot is on its way in: the log then begins behind what the
+        tables are at."""
         if self._replica.raft.role is not Role.LEADER:
             self._clear()
         if not self._waiting:
-            return
+            return False
         if self._under_way is None:
             store = self._replica.store
             self._under_way = self._replica.raft.snapshot_meta(store.applied_index), SnapshotMaker(store)
         meta, maker = self._under_way
         if all(maker.step() for _ in range(BLOCKS_PER_TICK)):
-            return
+            return False
         data = maker.data()
         for peer in sorted(self._waiting):
             self._replica.raft.send_snapshot(peer, meta, data, now_ms)
         self._clear()
+        return True
 
     def _clear(self) -> None:
         self._waiting.clear()

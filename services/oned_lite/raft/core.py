@@ -229,8 +229,8 @@ class Core:
         return entries
 
     def _role_change(self) -> RoleChange | None:
-        current = RoleChange(self.role, self.term, self.leader_id)
-        if current == self._announced:
+        told = self._announced
+        if told.role is self.role and told.term == self.term and told.leader_id == self.leader_id:
             return None
-        self._announced = current
-        return current
+        self._announced = RoleChange(self.role, self.term, self.leader_id)
+        return self._announced

@@ -94,11 +94,18 @@ class Replication:
 
     def feed(self) -> None:
         """Send whatever may be sent now. Peers that are equally far get the very same messages."""
+        core, config = self._core, self._core.config
         shared: Shared = {}
+        last_index, commit_index = core.log.last_index, core.commit_index
         for peer, progress in self.progress.items():
-            self._feed(peer, progress, shared)
+            if progress.may_send(last_index, config.inflight_max, config.inflight_bytes_max):
+                self._feed(peer, progress, shared)
+            if progress.mode is Mode.REPLICATE and progress.commit_sent < commit_index:
+                core.send(peer, CommitNotice(core.term, commit_index), After.NOTHING)
+                progress.commit_sent = commit_index
 
     def _feed(self, peer: int, progress: Progress, shared: Shared) -> None:
+        """Append after append, as many as may be under way."""
         core, config = self._core, self._core.config
         while progress.may_send(core.log.last_index, config.inflight_max, config.inflight_bytes_max):
             made = shared.get(progress.next_index) or self._append_from(progress.next_index)
@@ -110,9 +117,6 @@ class Replication:
             append, size = made
             core.send(peer, append, After.NOTHING)
             progress.sent(append.prev_index + len(append.entries), size, append.commit)
-        if progress.mode is Mode.REPLICATE and progress.commit_sent < core.commit_index:
-            core.send(peer, CommitNotice(core.term, core.commit_index), After.NOTHING)
-            progress.commit_sent = core.commit_index
 
     def _append_from(self, first: int) -> tuple[AppendEntries, int] | None:
         """The append that begins with entry `first` and its size; None if the log no longer reaches back so far."""
