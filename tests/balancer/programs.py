@@ -17,7 +17,7 @@ import yaml
 
 from services.balancer.pidfile import read_pid
 from tests.balancer.support import RawClient, Upstream
-from tests.balancer.test_nginx_parity import free_port
+from tests.support.ports import free_port
 
 COMMAND = str(Path(sys.executable).with_name("balancer-lite"))
 START_S = 30.0

@@ -9,8 +9,8 @@ import pytest
 
 from services.balancer.config import read_plan
 from services.balancer.nginx.table import ROWS, Row
-from tests.balancer.test_nginx_parity import free_port
 from tests.balancer.test_settings import problems
+from tests.support.ports import free_port
 from tests.support.programs import real_part
 
 PLACES = {

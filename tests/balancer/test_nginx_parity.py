@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from services.balancer.config import read_plan
 from services.balancer.server import Balancer
 from services.common import logs
 from tests.balancer.support import Answer, RawClient, Upstream, always, answer, eventually, fields_of, request
+from tests.support.ports import free_port
 from tests.support.programs import real_part
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -50,13 +50,6 @@ class Front:
 
     async def bodies(self, count: int, path: str = "/") -> str:
         return "".join([(await self.send(request("GET", path))).body.decode() for _ in range(count)])
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @pytest.fixture

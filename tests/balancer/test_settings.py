@@ -13,7 +13,7 @@ import pytest
 
 from services.balancer.config import read_plan
 from services.common.settings import SettingsError
-from tests.balancer.test_nginx_parity import free_port
+from tests.support.ports import free_port
 
 GOOD = """
 listen: 127.0.0.1:{port}

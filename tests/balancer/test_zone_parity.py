@@ -13,7 +13,8 @@ import pytest
 from services.balancer.pidfile import read_pid
 from tests.balancer.programs import COMMAND
 from tests.balancer.support import Upstream, answer, eventually, request
-from tests.balancer.test_nginx_parity import TOP, Front, free_port, nginx, upstream_block
+from tests.balancer.test_nginx_parity import TOP, Front, nginx, upstream_block
+from tests.support.ports import free_port
 
 Start = Callable[..., Awaitable[Upstream]]
 TWO = TOP.replace("worker_processes 1", "worker_processes 2")

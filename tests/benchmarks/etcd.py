@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.benchmarks.load import Plan
-from tests.support.oned import free_port
+from tests.support.ports import free_port
 
 DEADLINE_S = 30.0
 

@@ -13,14 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.cache.raw import RawClient
+from tests.support.ports import free_port
 from tests.support.programs import real_part
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], deadline_s: float = 10.0) -> None:
@@ -48,12 +42,14 @@ def running(argv: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def cache_lite(folder: Path, **settings: object) -> Iterator[int]:
-    """A cache-lite process of its own; gives its port."""
+    """A cache-lite process of its own, once it listens everywhere; gives its port."""
     port = free_port()
     lines = [f"listen: 127.0.0.1:{port}", *(f"{key}: {value}" for key, value in settings.items())]
     config = folder / "cache.yaml"
     config.write_text("\n".join(lines) + "\n")
-    with running([sys.executable, "-m", "services.cache.main", "--config", str(config)], port):
+    with running([sys.executable, "-m", "services.cache.main", "--config", str(config)], port) as process:
+        if "status" in settings:
+            wait_for_port(int(str(settings["status"]).rpartition(":")[2]), process)
         yield port
 
 

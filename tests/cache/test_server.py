@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cache.conftest import cache_lite, free_port, running
+from tests.cache.conftest import cache_lite, running
 from tests.cache.raw import RawClient
+from tests.support.ports import free_port
 
 
 def test_connections_beyond_the_bound_are_told_and_closed(tmp_path: Path) -> None:

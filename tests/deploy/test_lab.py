@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.onelite import PROGRAM, attempt, complaint, onelite
+from tests.support.ports import free_port
 
 pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.timeout(180)]
 
@@ -161,7 +162,7 @@ def test_stop_and_start_of_a_whole_frontend(lab: Path) -> None:
 
 
 def test_on_one_address_the_ports_differ(tmp_path: Path) -> None:
-    first = 20_000 + os.getpid() % 20_000
+    first = free_port(20)
     said = onelite("up", "--detach", "--frontends", "1", "--ports", str(first), folder=tmp_path)
     try:
         assert "frontend1 leads" in said

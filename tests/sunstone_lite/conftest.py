@@ -19,6 +19,7 @@ from services.common.settings import Address
 from services.sunstone_lite.app import create_app
 from services.sunstone_lite.settings import SessionSettings, Settings
 from tests.sunstone_lite import recorded
+from tests.support.ports import free_port
 from tests.support.programs import real_part
 
 DEADLINE_S = 5.0
@@ -51,12 +52,6 @@ class Memcached:
         with contextlib.suppress(OSError), socket.create_connection(self.address, timeout=0.2):
             return True
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(holds: object, deadline_s: float = DEADLINE_S) -> None:

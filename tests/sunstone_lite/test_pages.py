@@ -10,8 +10,9 @@ from services.sunstone_lite import items, listing, states
 from services.sunstone_lite.kinds import KINDS
 from services.sunstone_lite.kinds.vm import VMS
 from tests.sunstone_lite import recorded
-from tests.sunstone_lite.conftest import Browser, Clock, Memcached, browse, free_port, user_interface
+from tests.sunstone_lite.conftest import Browser, Clock, Memcached, browse, user_interface
 from tests.sunstone_lite.recorded import Daemon
+from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize("language", ["en", "pt-BR"])

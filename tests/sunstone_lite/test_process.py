@@ -18,7 +18,8 @@ from aiohttp import web
 from services.common.settings import SettingsError, load
 from services.sunstone_lite.connections import Usher
 from services.sunstone_lite.settings import Settings
-from tests.sunstone_lite.conftest import Browser, Memcached, free_port, serve, wait_until
+from tests.sunstone_lite.conftest import Browser, Memcached, serve, wait_until
+from tests.support.ports import free_port
 
 COMMAND = [sys.executable, "-m", "services.sunstone_lite.main"]
 

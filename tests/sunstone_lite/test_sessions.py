@@ -11,8 +11,9 @@ from services.common.settings import Address
 from services.sunstone_lite.cache import Cache, CacheAway
 from services.sunstone_lite.sessions import Login, Sessions
 from services.sunstone_lite.settings import SessionSettings
-from tests.sunstone_lite.conftest import Browser, Clock, Memcached, browse, free_port, user_interface
+from tests.sunstone_lite.conftest import Browser, Clock, Memcached, browse, user_interface
 from tests.sunstone_lite.recorded import Daemon
+from tests.support.ports import free_port
 
 
 def stored(server: Memcached) -> bytes:

@@ -6,8 +6,9 @@ import pytest
 
 from services.sunstone_lite.cache import Cache
 from services.sunstone_lite.throttle import FREE_ATTEMPTS, LONGEST_PAUSE_S, Throttle, pause_s
-from tests.sunstone_lite.conftest import Browser, Clock, Memcached, browse, free_port, user_interface
+from tests.sunstone_lite.conftest import Browser, Clock, Memcached, browse, user_interface
 from tests.sunstone_lite.recorded import Daemon
+from tests.support.ports import free_port
 
 GENERIC = "The user name or the password is wrong"
 

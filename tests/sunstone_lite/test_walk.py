@@ -17,7 +17,8 @@ from services.common.oned import OnedClient, OnedFailure
 from services.common.settings import Address
 from services.sunstone_lite.app import create_app
 from services.sunstone_lite.settings import Settings
-from tests.sunstone_lite.conftest import Browser, Clock, Memcached, Page, browse, free_port, serve, user_interface
+from tests.sunstone_lite.conftest import Browser, Clock, Memcached, Page, browse, serve, user_interface
+from tests.support.ports import free_port
 
 ADMIN = "oneadmin:opennebula"
 START_S = 20

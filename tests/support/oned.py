@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 SESSION = "oneadmin:opennebula"
 DEADLINE_S = 30.0
@@ -30,12 +31,6 @@ def until(condition: Callable[[], Any], deadline_s: float = DEADLINE_S) -> Any:
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.02)
     return value
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Oned:

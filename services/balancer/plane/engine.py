@@ -11,16 +11,18 @@ from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
 from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
-from services.balancer.plane.prepared import Router
-from services.balancer.plane.reactor import Reactor
+from services.balancer.plane.prepared import Prepared, Router
 from services.balancer.plane.timers import Wheel
 from services.balancer.site import ListenerPlan, Plan
+from services.balancer.wire.fields import remember
 from services.balancer.wire.request import RequestParser
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
 
 _ALL: Final = (ALL_CLIENTS,)
+MAX_PREPARED = 1024
+MAX_PREPARED_HEAD = 2048
 
 
 class Totals:
@@ -41,11 +43,15 @@ class Totals:
 
 
 class ListenerState:
-    """One address: what it serves now, and how its requests are parsed and routed."""
+    """One address: what it serves now, and the request heads seen lately, parsed and routed.
 
-    __slots__ = ("aging_s", "header_timeout_s", "limits", "parser", "plan", "router")
+    The memory of heads is bounded in number and size and starts anew when full or when the plan changes.
+    """
+
+    __slots__ = ("aging_s", "header_timeout_s", "limits", "parser", "plan", "prepared", "router")
 
     def __init__(self, plan: ListenerPlan) -> None:
+        self.prepared: dict[bytes, Prepared] = {}
         self.replace(plan)
 
     def replace(self, plan: ListenerPlan) -> None:
@@ -55,6 +61,11 @@ class ListenerState:
         self.aging_s = plan.aging_s
         self.parser = RequestParser(plan.limits)
         self.router = Router(plan)
+        self.prepared.clear()
+
+    def remember(self, head: bytes, prepared: Prepared) -> None:
+        if len(head) <= MAX_PREPARED_HEAD:
+            remember(self.prepared, head, prepared, MAX_PREPARED)
 
 
 class Engine:
@@ -71,7 +82,6 @@ class Engine:
         self.loop = loop
         self.time = loop.time
         self.wheel = Wheel(loop)
-        self.reactor = Reactor(loop, warn)
         self.warn = warn
         self._zones = zones if zones is not None else {}
         self.totals = Totals()
@@ -105,8 +115,6 @@ class Engine:
                 self.listeners[address].replace(listener)
             else:
                 self.listeners[address] = ListenerState(listener)
-        for client in self.clients:
-            client.last = None  # served by the old plan
         self._open_access_log(plan)
 
     def _open_access_log(self, plan: Plan) -> None:
@@ -158,7 +166,6 @@ class Engine:
             client.abort()
         for pool in self.pools.values():
             pool.close()
-        self.reactor.close()
         self.wheel.stop()
         if self.access_log is not None:
             self.access_log.close()

@@ -21,7 +21,8 @@ import pytest
 
 from services.oned_lite.server.daemon import until_ended
 from tests.support.mariadb import MariadbServer, copied_server
-from tests.support.oned import ROOT, Oned, OnedZone, free_port, solo, until
+from tests.support.oned import ROOT, Oned, OnedZone, solo, until
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import yaml
 import zmq
 
-from tests.support.oned import Oned, OnedZone, free_port, solo, until
+from tests.support.oned import Oned, OnedZone, solo, until
+from tests.support.ports import free_port
 
 TIMEOUT_MS = 20_000
 

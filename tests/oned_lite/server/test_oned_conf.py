@@ -21,7 +21,8 @@ from services.oned_lite.server.oned_conf import Setting, load, read_settings
 from services.oned_lite.server.oned_conf_keys import KEYS, Fate
 from services.oned_lite.server.settings import LogSettings, MariadbSettings, OnedSettings, SqliteSettings
 from tests.support.mariadb import MariadbServer, copied_server
-from tests.support.oned import SESSION, Oned, free_port, until
+from tests.support.oned import SESSION, Oned, until
+from tests.support.ports import free_port
 
 SHIPPED = Path(__file__).parent / "shipped_oned.conf"
 RECORDED = Path(__file__).parents[2] / "parity/scenarios/id-system.expected.json"
