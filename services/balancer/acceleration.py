@@ -29,8 +29,8 @@ MODULES = (
         for name in ("course", "groups", "paths", "peers", "places", "retry", "routing", "selection", "shared")
     ),
     *(f"wire/{name}" for name in ("body", "chunked", "fields", "request", "response")),
-    *(f"plane/{name}" for name in ("client", "downhead", "engine", "exchange", "facts", "pool", "prepared", "timers")),
-    "plane/upstream",
+    *(f"plane/{name}" for name in ("client", "dialling", "downhead", "engine", "exchange", "facts", "pool")),
+    *(f"plane/{name}" for name in ("prepared", "reactor", "secured", "timers", "transport", "upstream")),
     "compose",
 )
 """What a request passes through, as file names in this package."""

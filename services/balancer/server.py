@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import socket
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
@@ -15,6 +18,8 @@ from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.client import ClientConnection
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.prober import Prober
+from services.balancer.plane.reactor import Listening
+from services.balancer.plane.secured import Secured
 from services.balancer.plane.tls import server_context
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
@@ -24,6 +29,7 @@ from services.common.logs import Logger
 GRACE_S = 3.5
 RAMP_INTERVAL_S = 0.5
 BACKLOG = 4096
+HANDSHAKE_S = 10
 
 
 class Balancer:
@@ -51,7 +57,7 @@ class Balancer:
         probed = self.engine.groups if probes else list
         self.prober = Prober(probed, self.time, log.warning, lambda group: self.judged(group))
         self._numbers: tuple[int, ...] | None = None  # None: all
-        self._servers: dict[tuple[str, int], asyncio.Server] = {}
+        self._servers: dict[tuple[str, int], Listening | asyncio.Server] = {}
         self._ramp: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -64,6 +70,7 @@ class Balancer:
             await self.stop(grace_s=0)
             raise
         self.prober.reconcile()
+        gc.freeze()  # what is there now stays: no need to look through it again and again
         self._ramp = asyncio.create_task(self._ramp_weights())
 
     # Listeners
@@ -86,14 +93,18 @@ class Balancer:
             if (address, number) not in self._servers:
                 state = self.engine.listeners[address]
                 context = server_context(state.plan) if state.plan.tls else None
-                self._servers[address, number] = await asyncio.get_running_loop().create_server(
-                    self._factory(state), sock=sock.dup(), ssl=context, backlog=BACKLOG,
-                    ssl_handshake_timeout=10 if context else None,
-                )  # fmt: skip
+                self._servers[address, number] = await self._accept(state, sock.dup(), context)
 
-    def _factory(self, state: ListenerState) -> Callable[[], asyncio.Protocol]:
+    async def _accept(
+        self, state: ListenerState, sock: socket.socket, context: ssl.SSLContext | None
+    ) -> Listening | asyncio.Server:
         engine = self.engine
-        return lambda: cast("asyncio.Protocol", ClientConnection(engine, state))  # see acceleration.py
+        if context is None:
+            return Listening(engine.reactor, sock, BACKLOG, lambda: ClientConnection(engine, state))
+        return await engine.loop.create_server(
+            lambda: cast("asyncio.Protocol", Secured(ClientConnection(engine, state))),  # see acceleration.py
+            sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=HANDSHAKE_S,
+        )  # fmt: skip
 
     # As a fleet of one
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +120,24 @@ def site(server: Upstream, *locations: str, more: str = "") -> str:
     return upstream_block([server], [""]) + f"server {{ listen LISTEN; {more} {inner} }}"
 
 
-def stubborn(front: Front) -> socket.socket:
+@contextlib.contextmanager
+def plugged() -> Iterator[str]:
+    """The address of a server that takes no connection and refuses none."""
+    with contextlib.ExitStack() as sockets:
+        server = sockets.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(2):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(server.getsockname())
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def stubborn(front: Front, room: int = 1 << 16) -> socket.socket:
     """A client with little room of its own, which reads only when told to."""
     client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     client.connect(("127.0.0.1", front.port))
     client.setblocking(False)
     return client

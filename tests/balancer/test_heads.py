@@ -169,3 +169,58 @@ def test_contradicting_answers_are_refused(text: bytes) -> None:
 def test_hop_by_hop_fields_do_not_reach_the_client() -> None:
     head = response(b"HTTP/1.1 200 OK\r\nConnection: x-own\r\nX-Own: 1\r\nKeep-Alive: 5\r\nX: y\r\n\r\n")
     assert head.plain == b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n"
+
+
+METHODS = st.sampled_from([b"GET", b"HEAD", b"CONNECT", b"TRACE", b"get", b""])
+TARGETS = st.sampled_from([
+    b"/", b"/a?b=c", b"/%61/../b", b"*", b"http://other/x", b"/a b", b"/a\r\nX: y", b"",
+    b"/ HTTP/1.1\r\nHost: h\r\n\r\nGET /b",
+])  # fmt: skip
+
+
+@given(st.lists(st.tuples(METHODS, TARGETS), max_size=8))
+def test_a_head_with_the_fields_of_the_last_one_is_taken_as_if_it_came_alone(lines: list[tuple[bytes, bytes]]) -> None:
+    parser = RequestParser(LIMITS)
+    before = parser.parse(with_lines(b"X-Y: z")).block
+    for method, target in lines:
+        data = with_lines(b"X-Y: z", first=b"%b %b HTTP/1.1" % (method, target))
+        followed = parser.follow(before, data)
+        if followed is not None:
+            alone = parse(data)
+            assert len(data) == find_head(data, LIMITS)
+            assert [getattr(followed, name) for name in ("method", "target", "host", "path", "query")] == [
+                getattr(alone, name) for name in ("method", "target", "host", "path", "query")
+            ]
+        else:
+            assert not (method in (b"GET", b"HEAD") and target in (b"/", b"/a?b=c", b"/%61/../b"))
+
+
+FIELD_LINES = st.sampled_from([
+    b"Content-Length: 3", b"Content-Length: 12", b"content-length: 3", b"Content-Length: x", b"Transfer-Encoding: chunked",
+    b"Connection: close", b"Connection: keep-alive", b"Connection: X-Secret", b"X-Secret: 1", b"X-Secret: 2", b"Date: now",
+    b"Date: then", b"Date: a\0b", b"Date : now", b" folded", b"ETag: a:b", b"ETag: \t", b"Set-Cookie: a=b",
+    b"X-Accel-Expires: 1",
+])  # fmt: skip
+STATUS_LINES = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 304 Not Modified", b"HTTP/1.1 500 No"]
+)
+
+
+@given(st.lists(st.tuples(STATUS_LINES, st.lists(FIELD_LINES, min_size=1, max_size=4)), min_size=2, max_size=12))
+def test_answers_are_understood_alike_whatever_came_before_them(heads: list[tuple[bytes, list[bytes]]]) -> None:
+    remembering = ResponseParser()
+    for first, lines in heads:
+        wire = b"\r\n".join([first, *lines, b"", b""])
+        assert understood(remembering, wire) == understood(ResponseParser(), wire)
+
+
+def understood(parser: ResponseParser, wire: bytes) -> object:
+    try:
+        head = parser.parse(wire)
+    except FramingError as error:
+        return error.reason
+    fields = [(field.name, field.value) for field in head.fields]
+    return (
+        head.status, head.framing, head.length, head.keep_alive, head.outline.ordinary, head.plain,
+        head.onward(wire + b"body"), fields,
+    )  # fmt: skip

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.balancer.beside import Start, Visit, alike
+from tests.balancer.beside import Start, Visit, alike, plugged
 from tests.balancer.support import Upstream, answer, eventually, request
 from tests.balancer.test_nginx_parity import directory as directory
 
@@ -132,26 +130,12 @@ async def test_clients_that_leave(upstream: Start, directory: Path, ignored: str
     assert logged == [usual if ignored == "off" else other for _, usual, other in LEAVING.values()]
 
 
-@pytest.fixture
-def plugged() -> Iterator[str]:
-    """The address of a server that takes no connection and refuses none."""
-    with contextlib.ExitStack() as sockets:
-        server = sockets.enter_context(socket.socket())
-        server.bind(("127.0.0.1", 0))
-        server.listen(0)
-        for _ in range(2):
-            filler = sockets.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(server.getsockname())
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-
-
 @pytest.mark.parametrize(("ignored", "log"), [("off", "499 a -"), ("on", "200 a, b 504, 200")])
 async def test_clients_that_leave_while_a_server_is_connected_to(
-    upstream: Start, directory: Path, plugged: str, ignored: str, log: str
+    upstream: Start, directory: Path, ignored: str, log: str
 ) -> None:
     second = await upstream("b")
-    text = site(plugged, second.address, f"proxy_connect_timeout 500ms; proxy_ignore_client_abort {ignored};")
+    text = site("PLUGGED", second.address, f"proxy_connect_timeout 500ms; proxy_ignore_client_abort {ignored};")
 
     async def scene(visit: Visit) -> Any:
         client = await visit.client()
@@ -159,4 +143,5 @@ async def test_clients_that_leave_while_a_server_is_connected_to(
         client.writer.transport.abort()
         return await visit.log(1)
 
-    assert await alike(directory, text, scene) == [f"GET / HTTP/1.1 {log}"]
+    with plugged() as address:
+        assert await alike(directory, text.replace("PLUGGED", address), scene) == [f"GET / HTTP/1.1 {log}"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer, PeerSettings
-from services.balancer.core.selection import Turn
+from services.balancer.core.selection import Turn, method_named
 
 
 def group_of(*weights: int, method: str = "least_conn", backups: int = 0, **more: int) -> Group:
@@ -115,3 +117,41 @@ def test_weight_lowered_by_a_failure_grows_back_in_ties_only() -> None:
     assert peer.effective_weight == 3
     picks(group, 1, now=1002)
     assert peer.effective_weight == 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("method", ["random", "random two"])
+@pytest.mark.parametrize("weights", [(1, 1, 1), (5, 1, 1), (3, 2, 1)])
+def test_chance_is_spread_by_weight(method: str, weights: tuple[int, ...], seed: int) -> None:
+    """Of two idle peers the one drawn second is taken, as in nginx. Seeds make the outcome the same every time."""
+    group, total, draws = group_of(*weights), sum(weights), 20_000
+    shares = [weight / total for weight in weights]
+    if method == "random two":
+        shares = [sum(other / total * weight / (total - other) for first, other in enumerate(weights) if first != second)
+                  for second, weight in enumerate(weights)]  # fmt: skip
+    chooser = method_named(method, seed=seed)
+    drawn = Counter(name(chooser.pick(Turn(group.primaries), 1000)) for _ in range(draws))
+    chi_square = sum(
+        (drawn[peer] - draws * share) ** 2 / (draws * share) for peer, share in zip("abc", shares, strict=True)
+    )
+    assert chi_square < 13.8  # of two degrees of freedom; one honest draw in a thousand is above
+
+
+def test_the_less_busy_of_two_is_taken() -> None:
+    group, chooser = group_of(1, 1, 1, 4), method_named("random two", seed=1)
+    for peer, conns in zip(group.peers, (0, 1, 2, 4), strict=True):
+        peer.conns = conns
+    group.peers[2].down = True
+    group.refresh()
+    drawn = Counter(name(chooser.pick(Turn(group.primaries), 1000)) for _ in range(6000))
+    # a loses to nobody; b and d are equally busy for their weights, so the one drawn second is taken.
+    expected = {"a": 8 / 15, "b": 5 / 15, "c": 0, "d": 2 / 15}
+    assert all(abs(drawn[peer] / 6000 - share) < 0.03 for peer, share in expected.items())
+
+
+def test_chance_does_not_go_on_for_ever() -> None:
+    group, chooser = group_of(1, 1, 1), method_named("random two", seed=1)
+    for peer in group.peers[1:]:
+        peer.down = True
+    group.refresh()
+    assert {name(chooser.pick(Turn(group.primaries), 1000)) for _ in range(100)} == {"a"}

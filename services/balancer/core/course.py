@@ -80,7 +80,7 @@ class Course(RequestHead):
     def drop_body(self) -> None:
         """Go on without the body, which cannot be sent again."""
         fields: list[Field] = [field for field in self.fields if field.name not in _FRAMES]
-        self.block = FieldBlock(self.minor, fields)
+        self.block = FieldBlock(b"", self.minor, fields)
 
 
 def uri_of(request: RequestHead) -> bytes:

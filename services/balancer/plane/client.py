@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import re
 import socket
-import ssl
-import struct
-from collections.abc import Callable
 from typing import Final
 
+from services.balancer.compose import request_line
 from services.balancer.core.places import Place
 from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
@@ -19,7 +16,8 @@ from services.balancer.plane.facts import Facts
 from services.balancer.plane.leading import after_error, after_errors, decide
 from services.balancer.plane.own_answers import error_page, own_answer
 from services.balancer.plane.prepared import Manner, Prepared, prepare
-from services.balancer.plane.timers import NEVER, Timed
+from services.balancer.plane.timers import NEVER
+from services.balancer.plane.transport import NOWHERE, Endpoint, Transport
 from services.balancer.site import ClientRules, Route
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.errors import CONTINUE
@@ -29,7 +27,7 @@ from services.balancer.wire.request import RequestHead, find_head, unreadable
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 MAX_PIPELINED: Final = 1 << 16
 MAX_WAITING: Final = 1 << 19
-RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER: closing drops what is not sent, and says so
+MAX_REMEMBERED_HEAD: Final = 2048
 
 
 class _Phase(enum.Enum):
@@ -43,26 +41,25 @@ IDLE: Final = _Phase.IDLE  # attributes of an enum are slow to read
 BUSY: Final = _Phase.BUSY
 
 
-class ClientConnection(Timed):
+class ClientConnection(Endpoint):
     """Requests on one connection are served strictly one after the other; what comes early waits, bounded."""
 
     __slots__ = (
         "_ages_at",
         "_body",
         "_held",
-        "_last_head",
         "_lingers_until",
         "_pending",
         "_phase",
         "_places",
         "_stalled_bytes",
-        "_transport",
         "_waiting_limit",
         "accepted_at",
         "aging",
         "engine",
         "exchange",
         "info",
+        "last",
         "leaving",
         "listener",
         "rendered",
@@ -70,13 +67,14 @@ class ClientConnection(Timed):
         "rules",
         "served",
         "stalled",
-        "write",
+        "transport",
     )
 
     def __init__(self, engine: Engine, listener: ListenerState) -> None:
         super().__init__()
         self.engine = engine
         self.listener = listener
+        self.transport = NOWHERE
         self.exchange: Exchange | None = None
         self.rules: ClientRules = listener.plan.fallback.clients  # of the route that was asked for last
         self.served = 0
@@ -88,7 +86,7 @@ class ClientConnection(Timed):
         self.stalled = False
         self._stalled_bytes = 0
         self._waiting_limit = MAX_WAITING
-        self._last_head = b""
+        self.last: Prepared | None = None  # the last request, if the same head would be served in the same way
         self.rendered_for: Manner | None = None  # whose fields, for this connection, are in ``rendered``
         self.rendered = b""
         self._pending = b""
@@ -99,25 +97,25 @@ class ClientConnection(Timed):
 
     # Events of the transport
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.write: Callable[[bytes], None] = transport.write
+    def connection_made(self, transport: Transport) -> None:
+        self.transport = transport
         engine = self.engine
         engine.totals.accepts += 1
         engine.serial += 1
-        self.info = client_info(self._transport, engine.serial)
+        self.info = client_info(self.transport, engine.serial)
         engine.clients.add(self)
         self._places = engine.admit(self.info.remote_addr)
         if not self._places:
             engine.totals.refused += 1
             self._refuse(503)
             return
-        self._transport.set_write_buffer_limits(high=MAX_WAITING)
+        self.transport.limit_waiting(MAX_WAITING)
         engine.wheel.arm(self, self.listener.header_timeout_s)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is IDLE:
-            prepared = self.listener.prepared.get(data)
+        last = self.last
+        if last is not None and self._phase is IDLE:
+            prepared = last if last.head == data else self._follow(last, data)
             if prepared is not None:
                 self._phase = BUSY
                 self.deadline = NEVER
@@ -128,7 +126,7 @@ class ClientConnection(Timed):
     def eof_received(self) -> bool:
         exchange = self.exchange
         if exchange is not None:
-            if exchange.outlives_client and self._transport.can_write_eof():
+            if exchange.outlives_client and self.transport.can_write_eof():
                 return True
             exchange.abandon()
             self.exchange = None
@@ -143,7 +141,7 @@ class ClientConnection(Timed):
         exchange = self.exchange
         if exchange is not None and exchange.outlives_client:
             self._phase = _Phase.CLOSING
-            self.write = _discard
+            self.transport = NOWHERE
             self.resume_writing()
         elif exchange is not None:
             self.exchange = None
@@ -156,7 +154,7 @@ class ClientConnection(Timed):
 
     def pause_writing(self) -> None:
         self.stalled = True
-        self._stalled_bytes = self._transport.get_write_buffer_size()
+        self._stalled_bytes = self.transport.waiting_bytes()
         self.engine.wheel.arm(self, self.rules.send_timeout_s)
         if self.exchange is not None:
             self.exchange.client_full()
@@ -171,10 +169,8 @@ class ClientConnection(Timed):
 
     def on_deadline(self) -> None:
         if self._phase is _Phase.LINGERING:
-            self._transport.abort()
-        elif self._phase is _Phase.CLOSING:
-            self._cut_off()
-        elif self.stalled:
+            self.transport.abort()
+        elif self._phase is _Phase.CLOSING or self.stalled:
             self._check_progress()
         elif self.exchange is not None:
             self.exchange.refuse(408)
@@ -184,7 +180,7 @@ class ClientConnection(Timed):
             self._close()
 
     def _check_progress(self) -> None:
-        waiting = self._transport.get_write_buffer_size()
+        waiting = self.transport.waiting_bytes()
         if waiting < self._stalled_bytes:
             self._stalled_bytes = waiting
             self.engine.wheel.arm(self, self.rules.send_timeout_s)
@@ -194,8 +190,9 @@ class ClientConnection(Timed):
     def _cut_off(self) -> None:
         """End with a client that was too slow; what waits for it in the kernel still goes, unless it is to be reset."""
         if self.rules.reset_timedout:
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        self._transport.abort()
+            self.transport.reset()
+        else:
+            self.transport.abort()
 
     # Requests
 
@@ -243,26 +240,36 @@ class ClientConnection(Timed):
         self.deadline = NEVER
         self._begin(prepared)
 
-    def _prepare(self, head: bytes) -> Prepared:
-        listener = self.listener
-        prepared = listener.prepared.get(head)
-        if prepared is None:
-            request = listener.parser.parse(head)
-            route = listener.router.find(request)
-            if not route.plain:
-                return self._lead(request, route)
-            prepared = prepare(route, self.engine.pools, request, self.info)
-            if prepared.manner.reusable:
-                if head == self._last_head:  # heads that never come again are not worth remembering
-                    listener.remember(head, prepared)
-                self._last_head = head
+    def _follow(self, last: Prepared, data: bytes) -> Prepared | None:
+        """Make a request ready that differs from the last one in its first line alone; None when it is anything else."""
+        request = self.listener.parser.follow(last.request.block, data)
+        if request is None:
+            return None
+        try:
+            route = self.listener.router.find(request)
+        except FramingError:
+            return None
+        if route is not last.manner.route:
+            return None
+        self.last = prepared = Prepared(data, request, last.manner, request_line(request, route))
         return prepared
 
-    def _lead(self, request: RequestHead, route: Route) -> Prepared:
+    def _prepare(self, head: bytes) -> Prepared:
+        listener = self.listener
+        request = listener.parser.parse(head)
+        route = listener.router.find(request)
+        if not route.plain:
+            return self._lead(head, request, route)
+        prepared = prepare(head, route, self.engine.pools, request, self.info)
+        if prepared.manner.reusable and len(head) <= MAX_REMEMBERED_HEAD:
+            self.last = prepared
+        return prepared
+
+    def _lead(self, head: bytes, request: RequestHead, route: Route) -> Prepared:
         """Through rules and access lists, to the route where they lead."""
         facts = Facts.of(self, request, route)
         route = decide(facts, route, self.listener.router.locations(request.host))
-        return prepare(route, self.engine.pools, facts.request, self.info)
+        return prepare(head, route, self.engine.pools, facts.request, self.info)
 
     def _begin(self, prepared: Prepared) -> None:
         self.served += 1
@@ -292,7 +299,7 @@ class ClientConnection(Timed):
             exchange.start()
             return
         if request.expects:
-            self.write(CONTINUE)
+            self.transport.write(CONTINUE)
         self.engine.wheel.arm(self, self.rules.body_timeout_s)
         data, self._pending = self._pending, b""
         if data:
@@ -337,18 +344,18 @@ class ClientConnection(Timed):
         """Stop reading from the client."""
         if not self._held:
             self._held = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def read_on(self) -> None:
         if self._held:
             self._held = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def limit_waiting(self, size: int) -> None:
         """How many bytes of an answer may wait for this client before the upstream is stopped."""
         if size != self._waiting_limit:
             self._waiting_limit = size
-            self._transport.set_write_buffer_limits(high=size)
+            self.transport.limit_waiting(size)
 
     def exchange_done(self, *, keep: bool) -> None:
         self.exchange = None
@@ -396,7 +403,7 @@ class ClientConnection(Timed):
             exchange.start()
 
     def _exchange_at(self, route: Route, request: RequestHead) -> Exchange:
-        prepared = prepare(route, self.engine.pools, request, self.info)
+        prepared = prepare(b"", route, self.engine.pools, request, self.info)
         self.exchange = exchange = Exchange(self, prepared, prepared.manner, self.engine.pools[route.group])
         return exchange
 
@@ -408,7 +415,7 @@ class ClientConnection(Timed):
         if not wire:
             self._close()
         else:
-            self.write(wire)
+            self.transport.write(wire)
         self.exchange_done(keep=exchange.stays)
 
     def _answer_self(self, prepared: Prepared) -> None:
@@ -426,7 +433,7 @@ class ClientConnection(Timed):
         if not wire:
             self._close()
             return
-        self.write(wire)
+        self.transport.write(wire)
         self.exchange_done(keep=keep)
 
     def _note(self, facts: Facts) -> None:
@@ -438,11 +445,10 @@ class ClientConnection(Timed):
     def break_off(self) -> None:
         """End so that the client notices that its answer is not complete."""
         exchange, self.exchange = self.exchange, None
-        framed = exchange is not None and (exchange.wraps or exchange.keeps)
-        if framed:
-            self._close()
+        if exchange is not None and exchange.ends_with_connection:
+            self.transport.reset()
         else:
-            self._transport.abort()
+            self._close()
 
     # Endings
 
@@ -451,9 +457,9 @@ class ClientConnection(Timed):
         facts = self._unread(data)
         page = self.page_for(facts, status)
         if page is None or page.group:
-            self.write(error_page(facts, status, close=True))
+            self.transport.write(error_page(facts, status, close=True))
         else:
-            self.write(own_answer(facts, page, close=True))
+            self.transport.write(own_answer(facts, page, close=True))
         self._note(facts)
         self._pending = b""
         self._linger()
@@ -473,10 +479,10 @@ class ClientConnection(Timed):
     def _linger(self) -> None:
         self._phase = _Phase.LINGERING
         self._pending = b""
-        if self.rules.lingering == "off" or not self._transport.can_write_eof():
+        if self.rules.lingering == "off" or not self.transport.can_write_eof():
             self._close()
             return
-        self._transport.write_eof()
+        self.transport.write_eof()
         self.read_on()
         self._lingers_until = self.engine.wheel.now + self.rules.lingering_time_s
         self._linger_on()
@@ -487,10 +493,11 @@ class ClientConnection(Timed):
         self.engine.wheel.arm(self, min(left_s, self.rules.lingering_timeout_s))
 
     def _close(self) -> None:
-        """Close once what is written has gone, or after the send timeout."""
+        """Close once what is written has gone, or no more of it within the send timeout."""
         self._phase = _Phase.CLOSING
+        self._stalled_bytes = self.transport.waiting_bytes()
         self.engine.wheel.arm(self, self.rules.send_timeout_s)
-        self._transport.close()
+        self.transport.close()
 
     def leave_soon(self, *, gently: bool) -> None:
         """Close after the request in progress or, gently, after the next one; else now."""
@@ -499,18 +506,14 @@ class ClientConnection(Timed):
             self._close()
 
     def abort(self) -> None:
-        self._transport.abort()
+        self.transport.abort()
 
 
-def _discard(data: bytes) -> None:
-    """Write to a client that is gone."""
-
-
-def client_info(transport: asyncio.Transport, serial: int) -> Client:
+def client_info(transport: Transport, serial: int) -> Client:
     """Facts of a connection for variables and hashing."""
-    peer = transport.get_extra_info("peername") or ("", 0)
-    here = transport.get_extra_info("sockname") or ("", 0)
-    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    peer = transport.remote() or ("", 0)
+    here = transport.local() or ("", 0)
+    tls = transport.tls()
     cipher = tls.cipher() if tls is not None else None
     return Client(
         remote_addr=str(peer[0]).encode(),

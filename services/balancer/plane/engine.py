@@ -11,18 +11,16 @@ from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
 from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
-from services.balancer.plane.prepared import Prepared, Router
+from services.balancer.plane.prepared import Router
+from services.balancer.plane.reactor import Reactor
 from services.balancer.plane.timers import Wheel
 from services.balancer.site import ListenerPlan, Plan
-from services.balancer.wire.fields import remember
 from services.balancer.wire.request import RequestParser
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
 
 _ALL: Final = (ALL_CLIENTS,)
-MAX_PREPARED = 1024
-MAX_PREPARED_HEAD = 2048
 
 
 class Totals:
@@ -43,15 +41,11 @@ class Totals:
 
 
 class ListenerState:
-    """One address: what it serves now, and the request heads seen lately, parsed and routed.
+    """One address: what it serves now, and how its requests are parsed and routed."""
 
-    The memory of heads is bounded in number and size and starts anew when full or when the plan changes.
-    """
-
-    __slots__ = ("aging_s", "header_timeout_s", "limits", "parser", "plan", "prepared", "router")
+    __slots__ = ("aging_s", "header_timeout_s", "limits", "parser", "plan", "router")
 
     def __init__(self, plan: ListenerPlan) -> None:
-        self.prepared: dict[bytes, Prepared] = {}
         self.replace(plan)
 
     def replace(self, plan: ListenerPlan) -> None:
@@ -61,11 +55,6 @@ class ListenerState:
         self.aging_s = plan.aging_s
         self.parser = RequestParser(plan.limits)
         self.router = Router(plan)
-        self.prepared.clear()
-
-    def remember(self, head: bytes, prepared: Prepared) -> None:
-        if len(head) <= MAX_PREPARED_HEAD:
-            remember(self.prepared, head, prepared, MAX_PREPARED)
 
 
 class Engine:
@@ -82,6 +71,7 @@ class Engine:
         self.loop = loop
         self.time = loop.time
         self.wheel = Wheel(loop)
+        self.reactor = Reactor(loop, warn)
         self.warn = warn
         self._zones = zones if zones is not None else {}
         self.totals = Totals()
@@ -115,6 +105,8 @@ class Engine:
                 self.listeners[address].replace(listener)
             else:
                 self.listeners[address] = ListenerState(listener)
+        for client in self.clients:
+            client.last = None  # served by the old plan
         self._open_access_log(plan)
 
     def _open_access_log(self, plan: Plan) -> None:
@@ -166,6 +158,7 @@ class Engine:
             client.abort()
         for pool in self.pools.values():
             pool.close()
+        self.reactor.close()
         self.wheel.stop()
         if self.access_log is not None:
             self.access_log.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from services.balancer.compose import framing_lines
@@ -19,10 +18,11 @@ from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
 from services.balancer.wire.request import RequestHead
-from services.balancer.wire.response import TUNNEL, ResponseHead
+from services.balancer.wire.response import CLOSE, TUNNEL, ResponseHead
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
+    from services.balancer.plane.dialling import Dialling
     from services.balancer.plane.pool import Pool, Waiting
 
 SURPLUS_BYTES: Final = 1 << 16  # of a streamed body, kept while no peer is connected
@@ -35,7 +35,7 @@ class Exchange(Facts):
     """
 
     upstream: UpstreamConnection | None = None
-    connecting: asyncio.Task[None] | None = None
+    connecting: Dialling | None = None
     answered = False
     keeps = True
     upstream_stays = True
@@ -123,8 +123,10 @@ class Exchange(Facts):
         if peer is None:
             self.place = self.pool.enqueue(self)
             if self.place is None:
+                name = self.pool.group.name
                 self.engine.totals.no_live += 1
-                self.engine.warn("no live upstreams", upstream=self.pool.group.name)
+                self.engine.warn("no live upstreams", upstream=name)
+                self.failures = (*self.failures, Try(name, 502, None, None, 0.0))  # logged as an attempt at the group
                 self._give_up(502)
             return
         self.peer = peer
@@ -335,7 +337,7 @@ class Exchange(Facts):
     def interim(self, head: ResponseHead) -> None:
         """1xx other than 101. We answer Expect ourselves, so 100 is not passed on."""
         if head.status != 100 and self.request.minor == 1:
-            self.connection.write(head.plain)
+            self.connection.transport.write(head.plain)
 
     def accepts(self, head: ResponseHead, *, whole: bool) -> bool:
         """Whether this answer goes to the client; otherwise the attempt has been counted as failed."""
@@ -388,16 +390,16 @@ class Exchange(Facts):
         self.body_bytes = first
         if head.framing is TUNNEL:
             self.tunnelling = True
-        if rendered is head.plain and head.verbatim:
-            self.connection.write(data)
+        if rendered is head.raw:
+            self.connection.transport.write(data)
         elif not first or size is None:
-            self.connection.write(rendered)
+            self.connection.transport.write(rendered)
         elif self.wraps:
             wrapped = chunk(data[size:])
             self.body_bytes = len(wrapped)
-            self.connection.write(rendered + wrapped)
+            self.connection.transport.write(rendered + wrapped)
         else:
-            self.connection.write(rendered + data[size:])
+            self.connection.transport.write(rendered + data[size:])
         if self.tunnelling:
             self.connection.flush_to_tunnel()
 
@@ -405,7 +407,7 @@ class Exchange(Facts):
         if self.wraps:
             data = chunk(data)
         self.body_bytes += len(data)
-        self.connection.write(data)
+        self.connection.transport.write(data)
 
     def tunnel(self, data: bytes) -> None:
         """Bytes of the client after an upgrade."""
@@ -413,7 +415,7 @@ class Exchange(Facts):
             self.upstream.write(data)
             self.upstream.expect_within(self.route.read_timeout_s)
 
-    def finish_at_once(self, connection: UpstreamConnection, head: ResponseHead, data: bytes, size: int) -> None:
+    def finish_at_once(self, connection: UpstreamConnection, head: ResponseHead, data: bytes) -> None:
         """The common case in one step: an ordinary answer that came whole, for a client that stays.
 
         Does what ``answer`` and ``finished`` do together; their general ways are for everything else.
@@ -424,8 +426,8 @@ class Exchange(Facts):
             self.quick = False
             connection.data_received(data)
             return
-        self.status = status = head.status
-        client.write(data if head.verbatim else head.plain + data[size:])
+        self.status = status = head.outline.status
+        client.transport.write(head.onward(data))
         stats, took_s = peer.stats, self.engine.time() - self.attempt_at
         stats.codes[status] = stats.codes.get(status, 0) + 1
         stats.header_time_s += (took_s - stats.header_time_s) / 10
@@ -435,7 +437,7 @@ class Exchange(Facts):
         else:
             peer.conns -= 1
         if self.engine.access_log is not None:
-            self.answer_head, self.header_s, self.body_bytes = head, took_s, len(data) - size
+            self.answer_head, self.header_s, self.body_bytes = head, took_s, head.length
             self.upstream = connection
             self._end(status)
         self.over = True
@@ -457,7 +459,7 @@ class Exchange(Facts):
             self._account(peer, self.answer_head)
         if self.wraps:
             self.body_bytes += len(LAST_CHUNK)
-            self.connection.write(LAST_CHUNK)
+            self.connection.transport.write(LAST_CHUNK)
         if reusable and self.body_complete:
             if self.connection.stalled:
                 connection.resume()
@@ -475,6 +477,12 @@ class Exchange(Facts):
         if self.header_s is not None:
             stats.header_time_s += (self.header_s - stats.header_time_s) / 10
         stats.response_time_s += (self.engine.time() - self.attempt_at - stats.response_time_s) / 10
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection tells the client where the answer ends."""
+        head = self.answer_head
+        return self.decodes or (head is not None and head.framing is CLOSE and not self.wraps)
 
     def broken_off(self, why: str) -> None:
         """The answer ended before its end. The client must not take it for complete; the peer is not charged."""

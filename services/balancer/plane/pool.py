@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer
-from services.balancer.core.retry import Condition
+from services.balancer.plane.dialling import Dialling
 from services.balancer.plane.timers import Timed
 from services.balancer.plane.tls import connect_options
 from services.balancer.plane.upstream import UpstreamConnection
-from services.balancer.site import Route
 from services.balancer.wire.response import ResponseParser
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Pool:
         self.parser = ResponseParser()
         self._idle: dict[int, list[UpstreamConnection]] = {}
         self.idle = 0
-        self._connecting: set[asyncio.Task[None]] = set()
+        self.dialling: set[Dialling] = set()
         self.waiting: deque[Waiting] = deque()
         self._spoken = group.settings.tls
         self._adopt(group.settings)
@@ -65,7 +64,7 @@ class Pool:
     def _adopt(self, settings: GroupSettings) -> None:
         self.keyed = _keyed(settings)
         self.keepalive = settings.keepalive
-        self._secured = connect_options(settings.tls)  # certificates may be new though the settings are not
+        self.tls = connect_options(settings.tls)  # certificates may be new though the settings are not
         if settings.tls != self._spoken:
             self._spoken = settings.tls
             self.drop_idle()
@@ -122,8 +121,8 @@ class Pool:
 
     def close(self) -> None:
         self.drop_idle()
-        for task in self._connecting:
-            task.cancel()
+        for attempt in list(self.dialling):
+            attempt.cancel()
 
     def drop_idle(self) -> None:
         for connection in [connection for idle in self._idle.values() for connection in idle]:
@@ -132,40 +131,13 @@ class Pool:
 
     # New connections
 
-    def connect(self, exchange: Exchange, peer: Peer) -> asyncio.Task[None]:
-        """Connect for an exchange; it hears of the outcome. Cancelling the task gives up silently."""
-        task = self.engine.loop.create_task(self._connect(exchange, peer))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
-        return task
-
-    async def _connect(self, exchange: Exchange, peer: Peer) -> None:
-        host, _, port = peer.address.rpartition(":")
+    def connect(self, exchange: Exchange, peer: Peer) -> Dialling:
+        """Connect for an exchange; it hears of the outcome."""
         peer.stats.connects += 1
-        connection = UpstreamConnection(self, peer)
-
-        def protocol() -> asyncio.Protocol:
-            return cast("asyncio.Protocol", connection)  # it is one in all but its base class: see acceleration.py
-
-        try:
-            async with asyncio.timeout(exchange.route.connect_timeout_s):
-                await self.engine.loop.create_connection(
-                    protocol, host.strip("[]"), int(port), **self._options(exchange.route)
-                )
-        except asyncio.CancelledError:
-            connection.close()
-            raise
-        except TimeoutError:
-            exchange.attempt_failed(Condition.TIMEOUT, "connect timed out")
-        except OSError as error:
-            exchange.attempt_failed(Condition.ERROR, f"connect failed: {error.strerror or error}")
-        else:
-            exchange.connected(connection)
-
-    def _options(self, route: Route) -> dict[str, Any]:
-        """How to connect: from which address, and by TLS or not."""
-        options: dict[str, Any] = {"local_addr": (route.bind, 0)} if route.bind else {}
-        return options | self._secured
+        attempt = Dialling(self, exchange, peer)
+        self.dialling.add(attempt)
+        attempt.begin()
+        return attempt
 
     # The queue
 

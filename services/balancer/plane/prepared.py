@@ -46,11 +46,12 @@ class Manner:
 
 
 class Prepared:
-    """A request made ready. ``line`` is the request line for the upstream; ``quick`` as in Manner."""
+    """A request made ready. ``head`` as received, ``line`` the request line for the upstream, ``quick`` as in Manner."""
 
-    __slots__ = ("line", "manner", "quick", "request")
+    __slots__ = ("head", "line", "manner", "quick", "request")
 
-    def __init__(self, request: RequestHead, manner: Manner, line: Part) -> None:
+    def __init__(self, head: bytes, request: RequestHead, manner: Manner, line: Part) -> None:
+        self.head = head
         self.request = request
         self.manner = manner
         self.quick = manner.quick and request.method != b"HEAD" and not isinstance(request, Course)
@@ -104,7 +105,7 @@ class Router:
         return locations
 
 
-def prepare(route: Route, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:
+def prepare(head: bytes, route: Route, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:
     """Make a request ready for its route."""
     usual = request.target[:1] == b"/"  # an absolute target may name another host than the fields do
     manner: Manner | None = request.block.memo.get(route) if usual else None
@@ -112,7 +113,7 @@ def prepare(route: Route, pools: dict[str, Pool], request: RequestHead, client: 
         manner = _manner(route, pools.get(route.group), request, client)
         if usual:
             request.block.memo[route] = manner
-    return Prepared(request, manner, request_line(request, route) if manner.pool is not None else b"")
+    return Prepared(head, request, manner, request_line(request, route) if manner.pool is not None else b"")
 
 
 def _manner(route: Route, pool: Pool | None, request: RequestHead, client: Client) -> Manner:

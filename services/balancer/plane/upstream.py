@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import Condition
-from services.balancer.plane.timers import NEVER, Timed
+from services.balancer.plane.timers import NEVER
+from services.balancer.plane.transport import NOWHERE, Endpoint, Transport
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.response import CHUNKED, CLOSE, LENGTH, NONE, Framing, ResponseHead, find_response_head
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from services.balancer.plane.pool import Pool
 
 MAX_INTERIMS: Final = 32
-_UNCONNECTED: Final = asyncio.Transport()  # its methods do nothing worth calling; replaced by connection_made
 
 
-class UpstreamConnection(Timed):
+class UpstreamConnection(Endpoint):
     """Carries one exchange at a time. Without one it is idle in its pool, and any byte then means it must go."""
 
     __slots__ = (
@@ -55,7 +54,7 @@ class UpstreamConnection(Timed):
         self._parser = pool.parser
         self._stats = peer.stats
         self._wheel = pool.engine.wheel
-        self._transport: asyncio.Transport = _UNCONNECTED
+        self._transport = NOWHERE
         self._partial = b""
         self._framing: Framing | None = None  # None: the head is not complete yet
         self._left = 0
@@ -65,7 +64,7 @@ class UpstreamConnection(Timed):
 
     # Events of the transport
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: Transport) -> None:
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
@@ -155,9 +154,7 @@ class UpstreamConnection(Timed):
         """Close now; bytes that are not sent yet are dropped."""
         self.exchange = None
         self._wheel.forget(self)
-        if self._transport is _UNCONNECTED:  # given up while connecting
-            return
-        if self._transport.get_write_buffer_size():
+        if self._transport.waiting_bytes():
             self._transport.abort()
         else:
             self._transport.close()
@@ -168,31 +165,34 @@ class UpstreamConnection(Timed):
         if self._partial:
             data = self._partial + data
             self._partial = b""
-        try:
-            size = find_response_head(data)
-            if not size:
+        head = self._parser.last
+        if head is None or not exchange.plain_method or not data.startswith(head.raw):
+            try:
+                head = self._read_head(exchange, data)
+            except FramingError as error:
+                exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
+                return
+            if head is None:
                 self._partial = data
                 return
-            head = self._read_head(exchange, data[:size])
-        except FramingError as error:
-            exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
-            return
-        if exchange.quick and head.ordinary and head.length == len(data) - size:
+        size = len(head.raw)
+        if exchange.quick and head.outline.ordinary and head.length == len(data) - size:
             # The whole of an ordinary answer: nothing to edit, nothing to wait for.
             self.exchange = None
-            exchange.finish_at_once(self, head, data, size)
+            exchange.finish_at_once(self, head, data)
             return
         if head.status < 200 and head.status != 101:
             self._interim(exchange, head, data[size:])
             return
         self._begin_body(exchange, head, data, size)
 
-    def _read_head(self, exchange: Exchange, raw: bytes) -> ResponseHead:
-        if exchange.plain_method:
-            known = self._parser.known.get(raw)
-            return known if known is not None else self._parser.parse(raw)
+    def _read_head(self, exchange: Exchange, data: bytes) -> ResponseHead | None:
+        """The head at the beginning; None when it is not complete. Raises FramingError."""
+        size = find_response_head(data)
+        if not size:
+            return None
         to_head_request = exchange.request.method == b"HEAD"
-        return self._parser.parse(raw, to_head_request=to_head_request, upgrade_asked=exchange.upgrading)
+        return self._parser.parse(data[:size], to_head_request=to_head_request, upgrade_asked=exchange.upgrading)
 
     def _interim(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         self._interims += 1

@@ -121,10 +121,10 @@ class FieldParser:
         self._sightings = Sightings(MAX_LINES)
 
     def parse(self, lines: list[bytes]) -> list[Field]:
-        """Fields of the lines of a head after its first; raises FramingError."""
+        """Fields of lines; raises FramingError."""
         known = self._known
         fields: list[Field] = []
-        for line in lines[1:]:
+        for line in lines:
             field = known.get(line)
             if field is None:
                 field = self._parse(line)

@@ -22,6 +22,7 @@ _HOST_BAD: Final = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
 _UNIQUE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _USUAL_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"))
 MAX_BLOCKS: Final = 1024
+VERSION_BYTES: Final = 8  # of HTTP/1.1
 MAX_REFUSED_LINE: Final = 8192  # bytes of it that a log may show
 MAX_REMEMBERED_BLOCK: Final = 4096
 
@@ -38,12 +39,26 @@ class HeadLimits:
 class FieldBlock:
     """Everything of a head but method and target: the version and the fields, checked; never changed afterwards.
 
-    Clients send the same block with every request, so it is parsed once. ``memo`` is room for what others derive from it.
+    Clients send the same block with every request, so it is parsed once. ``raw`` is the block as received, ``memo`` is room
+    for what others derive from it.
     """
 
-    __slots__ = ("chunked", "expects", "fields", "has_body", "host", "keep_alive", "length", "memo", "minor", "upgrade")
+    __slots__ = (
+        "chunked",
+        "expects",
+        "fields",
+        "has_body",
+        "host",
+        "keep_alive",
+        "length",
+        "memo",
+        "minor",
+        "raw",
+        "upgrade",
+    )
 
-    def __init__(self, minor: int, fields: list[Field]) -> None:
+    def __init__(self, raw: bytes, minor: int, fields: list[Field]) -> None:
+        self.raw = raw
         special = [field for field in fields if field.special]
         unique = _unique_fields(special)
         options = connection_options(special)
@@ -160,35 +175,52 @@ class RequestParser:
     def parse(self, head: bytes) -> RequestHead:
         """Parse a complete head (with its empty line); raises FramingError with the status to answer."""
         end = head.find(CRLF)
-        method, target = _request_line(head[:end])
-        raw = head[end - 8 :]  # from the version on
+        raw = head[end - VERSION_BYTES :]
+        line = _request_line(head[:end])
         block = self._blocks.get(raw)
         if block is None:
             block = self._parse_block(raw)
-        if target[:1] != b"/" or method == b"CONNECT":
-            authority, path, query = _split_target(method, target)
-            return RequestHead(method, target, _host(block, authority), path, query, block)
-        if block.host is None and block.minor:
-            raise FramingError("no Host")
-        path, _, query = target.partition(b"?")
-        if b"#" in path:
-            path = path.partition(b"#")[0]
-        return RequestHead(method, target, block.host or b"", path, query, block)
+        return _request(line, block)
+
+    def follow(self, before: FieldBlock, data: bytes) -> RequestHead | None:
+        """Parse what a client sent whose last head had the block ``before``; None unless it is one head with the same
+        block and a target in origin form.
+        """
+        if len(data) > self._limits.line or not data.endswith(before.raw):
+            return None
+        try:
+            line = _request_line(data[: VERSION_BYTES - len(before.raw)])
+            return _request(line, before) if line[1][:1] == b"/" else None
+        except FramingError:
+            return None
 
     def _parse_block(self, raw: bytes) -> FieldBlock:
         lines = raw[:-4].split(CRLF)
         if len(lines) - 1 > self._limits.fields:
             raise FramingError("too many header lines", 431)
-        block = FieldBlock(_minor(lines[0]), self._fields.parse(lines))
+        block = FieldBlock(raw, _minor(lines[0]), self._fields.parse(lines[1:]))
         if len(raw) <= MAX_REMEMBERED_BLOCK:
             remember(self._blocks, raw, block, MAX_BLOCKS)
         return block
 
 
+def _request(line: tuple[bytes, bytes], block: FieldBlock) -> RequestHead:
+    method, target = line
+    if target[:1] != b"/" or method == b"CONNECT":
+        authority, path, query = _split_target(method, target)
+        return RequestHead(method, target, _host(block, authority), path, query, block)
+    if block.host is None and block.minor:
+        raise FramingError("no Host")
+    path, _, query = target.partition(b"?")
+    if b"#" in path:
+        path = path.partition(b"#")[0]
+    return RequestHead(method, target, block.host or b"", path, query, block)
+
+
 def unreadable(data: bytes) -> RequestHead:
     """What stands for a request that was refused: its first line, as far as there is one, as the target; no method."""
     line = data[:MAX_REFUSED_LINE].partition(b"\n")[0].rstrip(b"\r")
-    return RequestHead(b"", line, b"", b"", b"", FieldBlock(1, []))
+    return RequestHead(b"", line, b"", b"", b"", FieldBlock(b"", 1, []))
 
 
 def _request_line(line: bytes) -> tuple[bytes, bytes]:

@@ -1,0 +1,82 @@
+"""Connections with TLS: the event loop's transports, spoken to as our own."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+from services.balancer.plane.transport import Endpoint, Transport, set_to_reset
+
+
+class Secured(Transport):
+    """A protocol to the event loop, and a transport to the endpoint behind it."""
+
+    __slots__ = ("_endpoint", "_lower")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    # As a protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._lower = transport
+        self._endpoint.connection_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._endpoint.data_received(data)
+
+    def eof_received(self) -> bool:
+        return self._endpoint.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._endpoint.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._endpoint.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._endpoint.resume_writing()
+
+    # As a transport
+
+    def write(self, data: bytes) -> None:
+        self._lower.write(data)
+
+    def write_eof(self) -> None:
+        self._lower.write_eof()
+
+    def can_write_eof(self) -> bool:
+        return self._lower.can_write_eof()
+
+    def pause_reading(self) -> None:
+        self._lower.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._lower.resume_reading()
+
+    def limit_waiting(self, size: int) -> None:
+        self._lower.set_write_buffer_limits(high=size)
+
+    def waiting_bytes(self) -> int:
+        return self._lower.get_write_buffer_size()
+
+    def close(self) -> None:
+        self._lower.close()
+
+    def abort(self) -> None:
+        self._lower.abort()
+
+    def reset(self) -> None:
+        set_to_reset(self._lower.get_extra_info("socket"))
+        self._lower.abort()
+
+    def remote(self) -> Any:
+        return self._lower.get_extra_info("peername")
+
+    def local(self) -> Any:
+        return self._lower.get_extra_info("sockname")
+
+    def tls(self) -> ssl.SSLObject | None:
+        tls: ssl.SSLObject | None = self._lower.get_extra_info("ssl_object")
+        return tls

@@ -1,0 +1,165 @@
+"""Large answers and clients that read slowly or not yet, behind a real nginx and behind the balancer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.balancer.beside import Start, Visit, alike, received, stubborn
+from tests.balancer.support import Upstream, eventually, request
+from tests.balancer.test_nginx_parity import both
+from tests.balancer.test_nginx_parity import directory as directory
+
+PIECE = bytes(1 << 16)
+
+
+class Large:
+    """An upstream's way: the path says how much is announced and how much is sent, in MB, before the connection closes."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.done: list[str] = []
+
+    async def __call__(
+        self, up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes
+    ) -> None:
+        path = head.split(b" ")[1].decode()
+        announced, sent = (int(part) << 20 for part in path.split("/")[2].split("-"))
+        length = b"Content-Length: %d\r\n" % announced if announced else b""
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + length + b"\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(sent // len(PIECE)):
+                writer.write(PIECE)
+                await writer.drain()
+                self.sent += len(PIECE)
+        writer.close()
+        self.done.append(path)
+
+
+def site(server: Upstream, more: str = "") -> str:
+    """Paths that begin with /ahead are read ahead of clients, /little a little, /off not at all."""
+    return f"""
+      upstream app {{ server {server.address} max_conns=1; }}
+      server {{
+        listen LISTEN; proxy_http_version 1.1; {more}
+        location /ahead {{ proxy_pass http://app; proxy_buffers 32 1m; }}
+        location /little {{ proxy_pass http://app; proxy_buffers 4 32k; proxy_max_temp_file_size 0; }}
+        location /off {{ proxy_pass http://app; proxy_buffering off; }}
+      }}
+    """
+
+
+async def test_what_is_read_ahead_frees_the_server(upstream: Start, directory: Path) -> None:
+    way = Large()
+    server = await upstream("a", way)
+
+    async def scene(visit: Visit) -> Any:
+        lazy = stubborn(visit.front)
+        lazy.send(request("GET", "/ahead/8-8", "Connection: close"))
+        statuses = []
+
+        async def served() -> bool:
+            statuses.append((await visit.front.send(request("GET", "/ahead/0-0"))).status)
+            return statuses[-1] == 200
+
+        async with asyncio.timeout(5):
+            while not await served():
+                pass
+        count, end = await received(lazy)
+        return count > 8 << 20, end, set(statuses) <= {200, 502}
+
+    assert await alike(directory, site(server), scene, together=False) == (True, "end", True)
+
+
+@pytest.mark.parametrize("path", ["/little", "/off"])
+async def test_an_upstream_is_stopped_when_a_client_does_not_read(upstream: Start, directory: Path, path: str) -> None:
+    way = Large()
+    server = await upstream("a", way)
+
+    async def scene(visit: Visit) -> Any:
+        way.sent = 0
+        lazy = stubborn(visit.front)
+        lazy.send(request("GET", f"{path}/48-48", "Connection: close"))
+        seen = -1
+        while seen != way.sent:  # what can be taken in has been, when nothing more is taken for a while
+            seen = way.sent
+            await asyncio.sleep(0.2)
+        busy = (await visit.front.send(request("GET", "/off/0-0"))).status
+        stopped = way.sent < 24 << 20
+        count, end = await received(lazy)
+        return stopped, busy, count > 48 << 20, end
+
+    assert await alike(directory, site(server), scene, together=False) == (True, 502, True, "end")
+
+
+async def test_slow_clients_have_as_long_as_they_go_on_reading(upstream: Start, directory: Path) -> None:
+    """The time to send is one without progress, also when the answer is complete and waits for the client alone."""
+    server = await upstream("a", Large())
+    text = site(server, "send_timeout 1s; keepalive_timeout 300ms;").replace("max_conns=1", "")
+
+    async def sip(client: socket.socket) -> int:
+        loop, count = asyncio.get_running_loop(), 0
+        with contextlib.suppress(ConnectionResetError):
+            while count < 16 << 20 and (data := await loop.sock_recv(client, 1 << 17)):
+                count += len(data)
+                await asyncio.sleep(len(data) / (8 << 20))
+        client.close()
+        return count
+
+    async def scene(visit: Visit) -> Any:
+        clients = []
+        for line in ("Connection: close", "X: stays"):
+            clients.append(stubborn(visit.front))
+            clients[-1].send(request("GET", "/ahead/16-16", line))
+        return [count >= 16 << 20 for count in await asyncio.gather(*map(sip, clients))]
+
+    assert await alike(directory, text, scene) == [True, True]
+
+
+BROKEN = [
+    (request("GET", "/ahead/16-12"), "end"),
+    (request("GET", "/ahead/16-12", "Connection: close"), "end"),
+    (b"GET /ahead/16-12 HTTP/1.0\r\n\r\n", "end"),
+]
+"""The client can tell by the length that something is missing."""
+
+
+async def test_what_came_before_an_upstream_died_reaches_slow_clients(upstream: Start, directory: Path) -> None:
+    way = Large()
+    server = await upstream("a", way)
+
+    async def scene(visit: Visit) -> Any:
+        seen = []
+        for wire, _ in BROKEN:
+            way.done.clear()
+            client = stubborn(visit.front)
+            client.send(wire)
+            await eventually(lambda: way.done)
+            count, end = await received(client)
+            seen.append((12 << 20 < count < 13 << 20, end))
+        return seen
+
+    seen = await alike(directory, site(server).replace("max_conns=1", ""), scene, together=False)
+    assert seen == [(True, end) for _, end in BROKEN]
+
+
+async def test_an_answer_that_only_the_end_ends_is_reset_when_it_breaks_off(upstream: Start, directory: Path) -> None:
+    """nginx closes, and the client takes what it has got for everything."""
+
+    async def cut(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        writer.close()
+
+    server = await upstream("a", cut)
+    async with both(directory, site(server)) as (theirs, ours):
+        ends = []
+        for front in (theirs, ours):
+            client = stubborn(front)
+            client.send(b"GET /off HTTP/1.0\r\n\r\n")
+            ends.append((await received(client))[1])
+    assert ends == ["end", "reset"]
