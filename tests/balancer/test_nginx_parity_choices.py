@@ -12,8 +12,9 @@ import pytest
 
 from tests.balancer.beside import Start, Visit, alike
 from tests.balancer.support import Answer, RawClient, Upstream, answer, eventually, request
-from tests.balancer.test_nginx_parity import balancer, free_port, nginx, upstream_block
+from tests.balancer.test_nginx_parity import balancer, nginx, upstream_block
 from tests.balancer.test_nginx_parity import directory as directory
+from tests.support.ports import free_port
 
 DRAWS = 420
 SIGMAS = 6  # a fair draw is further off once in 500 million runs

@@ -18,7 +18,7 @@ from services.balancer.channel import Channel, pair
 from services.balancer.upgrade import VARIABLE, Listener, Rest, Serving
 from tests.balancer.programs import COMMAND, START_S, Program, program
 from tests.balancer.support import RawClient, Upstream, answer, request
-from tests.balancer.test_nginx_parity import free_port
+from tests.support.ports import free_port
 
 Start = Callable[..., Awaitable[Upstream]]
 
