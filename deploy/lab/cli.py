@@ -112,6 +112,11 @@ def _add_up(commands: Subcommands) -> None:
     )
     up.add_argument("--detach", action="store_true", help="return when all is ready and leave it running")
     up.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=False,
+        help="compile the balancer's hot path in the background, and have a balancer that runs it take over; deploy/up "
+        "does so where there is a C compiler (not with --detach)",
+    )  # fmt: skip
+    up.add_argument(
         "--demo", action="store_true", help="create two hosts, an image, a network and a template to play with"
     )
     up.add_argument(
@@ -144,7 +149,10 @@ def _say(line: str) -> None:
 def _up(arguments: argparse.Namespace) -> int:
     from deploy.lab.up import up, wishes
 
-    return asyncio.run(up(arguments.dir, wishes(arguments), detach=arguments.detach, demo=arguments.demo, say=_say))
+    wanted, compiled = wishes(arguments), arguments.compile
+    return asyncio.run(
+        up(arguments.dir, wanted, detach=arguments.detach, demo=arguments.demo, compiled=compiled, say=_say)
+    )
 
 
 def _down(arguments: argparse.Namespace) -> int:

@@ -56,6 +56,10 @@ class LabFolder:
     def pid_file(self, name: str) -> Path:
         return self.root / "run" / f"{name}.json"
 
+    def own_pid_file(self, name: str) -> Path:
+        """What a service itself says of its process."""
+        return self.root / "run" / f"{name}.pid"
+
     @property
     def lock(self) -> Path:
         return self.root / "run" / "lock"

@@ -49,6 +49,8 @@ async def watch(supervisor: Supervisor, report: Report, command: Callable[[str],
 
 def _news(supervisor: Supervisor, before: Sighting, now: Sighting, command: Callable[[str], str]) -> list[str]:
     name = now.process.name
+    if supervisor.was_replaced(before.pid, now.pid):
+        return [f"{name} (pid {now.pid}) has taken over from pid {before.pid}"]
     ended = before.condition is not Condition.ENDED and (now.condition is Condition.ENDED or now.pid != before.pid)
     news = []
     if ended and before.pid is not None:

@@ -123,6 +123,7 @@ def balancer(folder: LabFolder, definition: Definition) -> Process:
     settings = {
         "listen": str(addresses.balancer),
         "status": str(addresses.balancer_status),
+        "pid_file": str(folder.own_pid_file("balancer")),
         "upstreams": {"sunstone": upstream},
         "locations": [
             {
@@ -139,6 +140,7 @@ def balancer(folder: LabFolder, definition: Definition) -> Process:
         probe=HttpProbe(addresses.balancer_status),
         ports=(addresses.balancer, addresses.balancer_status),
         files=(_yaml(folder, "balancer", settings),),
+        own_pid_file=folder.own_pid_file("balancer"),
     )
 
 

@@ -55,7 +55,12 @@ def spawn(argv: tuple[str, ...], log: Path) -> ProcessId:
 
 def this() -> ProcessId:
     """The process that asks."""
-    return ProcessId(os.getpid(), _look(os.getpid())[0])
+    return of(os.getpid())
+
+
+def of(pid: int) -> ProcessId:
+    """The process that has the pid now."""
+    return ProcessId(pid, _look(pid)[0])
 
 
 def condition(process: ProcessId) -> Condition:

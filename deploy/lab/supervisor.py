@@ -35,6 +35,10 @@ Report = Callable[[str], None]
 """Takes one line of progress."""
 
 
+class Busy(LabError):
+    """Another command is at work on the same lab."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """A process as it is found: never started or ended means no pid."""
@@ -51,6 +55,7 @@ class Supervisor:
         self.topology = topology
         self.folder = folder
         self._report = report
+        self._replaced: set[tuple[int | None, int | None]] = set()
 
     def look(self, process: Process) -> Sighting:
         found = self._find(process)
@@ -68,7 +73,7 @@ class Supervisor:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise LabError(
+                raise Busy(
                     "another onelite command is starting or stopping this lab; try again when it is done"
                 ) from None
             yield
@@ -115,6 +120,58 @@ class Supervisor:
     def resume(self, wanted: tuple[Process, ...]) -> bool:
         """SIGCONT."""
         return self._signal(wanted, signal.SIGCONT, Condition.RUNNING, "goes on")
+
+    async def replace(self, process: Process) -> None:
+        """Has a new process of the same program take over in place. LabError if it does not, and then nothing has changed.
+
+        As with nginx: SIGUSR2 starts it, and SIGQUIT lets the old one end with its last client, for which this waits.
+        """
+        old = self._find(process)
+        if old is None:
+            raise LabError(f"{process.name} does not run")
+        handing_over = asyncio.ensure_future(self._hand_over(process, old))
+        try:
+            await asyncio.shield(handing_over)
+            while True:
+                if processes.condition(old) is Condition.ENDED:
+                    break
+                await asyncio.sleep(POLL_S)
+        except asyncio.CancelledError:
+            await handing_over  # a new process that nobody knows of would outlive the lab
+            processes.send(old, signal.SIGTERM)
+            raise
+        processes.exit_of(old)
+
+    def was_replaced(self, old: int | None, new: int | None) -> bool:
+        """Whether a process took over from another in place."""
+        return (old, new) in self._replaced
+
+    async def _hand_over(self, process: Process, old: ProcessId) -> None:
+        while True:
+            try:
+                with self.exclusively():
+                    new = await self._successor(process, old)
+                    self._replaced.add((old.pid, new.pid))
+                    self.folder.pid_file(process.name).write_bytes(msgspec.json.encode(new))
+                    break
+            except Busy:
+                await asyncio.sleep(POLL_S)
+        processes.send(old, signal.SIGQUIT)
+
+    async def _successor(self, process: Process, old: ProcessId) -> ProcessId:
+        """The process that the old one starts beside itself, once it serves."""
+        assert process.own_pid_file is not None
+        processes.send(old, signal.SIGUSR2)
+        deadline, aside = time.monotonic() + READY_WITHIN_S, False
+        while time.monotonic() < deadline and processes.condition(old) is not Condition.ENDED:
+            pid = _read_pid(process.own_pid_file)
+            if pid and pid != old.pid:
+                return processes.of(pid)
+            if aside and pid:
+                break
+            aside = aside or not pid
+            await asyncio.sleep(POLL_S)
+        raise LabError(f"no new process serves; {last_line(self.folder.log(process.name))}")
 
     def how_it_ended(self, pid: int, process: Process) -> str:
         """What is known of the end of a process that was `pid`."""
@@ -262,6 +319,13 @@ def _prepare_once(preparation: Preparation, log: Path, name: str) -> None:
     if done.returncode != 0:
         raise LabError(f"{name}: {program} failed with exit status {done.returncode}; its log: {log}")
     marker.touch()
+
+
+def _read_pid(path: Path) -> int:
+    """The process id in a file, 0 when there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(path.read_text())
+    return 0
 
 
 def last_line(log: Path) -> str:

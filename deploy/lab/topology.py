@@ -57,6 +57,7 @@ class Process:
     """One process. `ports` must be free before it starts; `needs` are the processes that must be ready first.
 
     `machine` is the frontend it belongs to ("frontend1"), which stands for all of its processes in commands.
+    One that can be replaced in place (SIGUSR2, SIGQUIT) writes its process id to `own_pid_file`.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Process:
     preparation: Preparation | None = None
     needs: tuple[str, ...] = ()
     stop_within_s: float = 10.0
+    own_pid_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

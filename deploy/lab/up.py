@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import os
 import shlex
 import shutil
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.lab import bootstrap, lab
+from deploy.lab.compilation import compile_balancer
 from deploy.lab.definition import Wishes
 from deploy.lab.folders import read_pair
 from deploy.lab.foreground import Interrupted, stop_everything, until_interrupted, watch
@@ -34,8 +37,11 @@ def wishes(arguments: argparse.Namespace) -> Wishes:
     )
 
 
-async def up(root: Path, wishes: Wishes, *, detach: bool, demo: bool, say: Say) -> int:
-    """Starts the lab in a folder; unless `detach`, stays and stops it at Ctrl-C. LabError if it cannot start."""
+async def up(root: Path, wishes: Wishes, *, detach: bool, demo: bool, compiled: bool, say: Say) -> int:
+    """Starts the lab in a folder; unless `detach`, stays and stops it at Ctrl-C. LabError if it cannot start.
+
+    With `compiled`, the balancer is compiled while it stays.
+    """
     began = time.monotonic()
     here = lab.make(root, wishes, lambda line: say(f"  {line}"))
     supervisor = here.supervisor
@@ -47,13 +53,25 @@ async def up(root: Path, wishes: Wishes, *, detach: bool, demo: bool, say: Say) 
         return 0
     say("\nCtrl-C stops everything.\n")
     try:
-        await until_interrupted(watch(supervisor, say, lambda words: command(here, words)))
+        await until_interrupted(_stay(here, compiled, say))
     except Interrupted:
         say("\nstopping")
         await stop_everything(supervisor, say)
         return 0
     say("nothing of the lab runs any more")
     return 0
+
+
+async def _stay(here: Lab, compiled: bool, say: Say) -> None:
+    (balancer,) = here.supervisor.topology.select(("balancer",))
+    aside = asyncio.create_task(compile_balancer(here.supervisor, balancer, say)) if compiled else None
+    try:
+        await watch(here.supervisor, say, lambda words: command(here, words))
+    finally:
+        if aside is not None:
+            aside.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await aside
 
 
 async def _start(here: Lab, demo: bool, say: Say) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,8 @@ def _check_tools() -> None:
         raise RuntimeError(f"there is no C compiler ({compiler})")
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         raise RuntimeError("the headers of Python are not installed")
+    if find_spec("mypyc") is None:
+        raise RuntimeError("mypy is not installed")
 
 
 def _compile(result: Path) -> None:
@@ -69,6 +73,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--into"]:
         _compile(Path(sys.argv[2]))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is half done is cleared away
     try:
         folder = build()
     except (OSError, RuntimeError) as error:

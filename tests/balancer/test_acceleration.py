@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from services.balancer.acceleration import HERE, SWITCH, description, digest, fitting
+from services.balancer.acceleration import BUILDS, HERE, SWITCH, description, digest, fitting
 
 
 @pytest.fixture
@@ -45,6 +46,20 @@ def test_the_version_tells_which_code_runs(clone: Path) -> None:
     assert f"({description()})" in run(clone, "services.balancer.main", "--version").stdout
     (clone / "services" / "balancer" / "core" / "more.py").touch()
     assert "(interpreted)" in run(clone, "services.balancer.main", "--version").stdout
+
+
+def test_a_build_that_is_ended_leaves_nothing_behind(clone: Path) -> None:
+    (clone / "services" / "balancer" / "core" / "more.py").touch()
+    there = set(BUILDS.glob("building-*")) if BUILDS.is_dir() else set()
+    with subprocess.Popen(
+        [sys.executable, "-m", "services.balancer.mypyc_build"], cwd=clone, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(clone)},
+    ) as build:  # fmt: skip
+        while not (begun := set(BUILDS.glob("building-*")) - there):
+            assert build.poll() is None
+        os.killpg(build.pid, signal.SIGTERM)
+        assert build.wait() == 143
+    assert not any(folder.exists() for folder in begun)
 
 
 def test_without_a_compiler_the_balancer_stays_interpreted_and_says_why(clone: Path) -> None:

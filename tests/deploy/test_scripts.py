@@ -114,9 +114,16 @@ def test_a_second_run_installs_nothing(machine: Machine) -> None:
     (environment / "onelite").write_text('#!/bin/sh\necho "onelite $*"\n')
     for program in ("python", "onelite"):
         (environment / program).chmod(0o755)
-    shutil.copy(machine.clone / "pyproject.toml", machine.clone / ".venv" / "installed")
+    for stamp in ("installed", "installed[compiled]"):
+        shutil.copy(machine.clone / "pyproject.toml", machine.clone / ".venv" / stamp)
     result = machine.run("up", "--frontends", "5")
-    assert (result.returncode, result.stdout, result.stderr) == (0, "onelite up --frontends 5\n", "")
+    assert (result.returncode, result.stdout) == (0, "onelite up --frontends 5\n")
+    assert "runs interpreted" in result.stderr and "gcc" in result.stderr and len(result.stderr.splitlines()) == 1
+    result = machine.run("up", "--no-compile")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "onelite up --no-compile\n", "")
+    machine.has("cc", "exit 0")
+    result = machine.run("up", "--frontends", "5")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "onelite up --compile --frontends 5\n", "")
 
 
 def test_the_scripts_are_executable_and_ci_calls_the_same_tests() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from services.balancer import acceleration
 from services.balancer.core.groups import Group
 from services.balancer.core.peers import Peer, State
 from services.balancer.fleet import Fleet, WorkerView
@@ -70,9 +71,13 @@ class ConnectionsView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole program; ``pid`` is the one to send signals to, ``workers`` is empty when there are none beside it."""
+    """The whole program; ``pid`` is the one to send signals to, ``workers`` is empty when there are none beside it.
+
+    ``code`` says whether the hot path runs ``compiled`` or ``interpreted``.
+    """
 
     pid: int
+    code: str
     uptime_s: float
     workers: list[WorkerView]
     connections: ConnectionsView
@@ -90,6 +95,7 @@ def status_view(fleet: Fleet, figures: Figures, uptime_s: float) -> StatusView:
     peers = [peer.codes for group in seen.values() for peer in group.peers.values()]
     return StatusView(
         pid=os.getpid(),
+        code=acceleration.description(),
         uptime_s=round(uptime_s, 3),
         workers=fleet.workers(),
         connections=ConnectionsView(
