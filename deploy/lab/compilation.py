@@ -6,6 +6,7 @@ Nobody waits for it: it works in the background, at the lowest priority, and end
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -59,11 +60,13 @@ async def _at_leisure(argv: tuple[str, ...]) -> str:
         *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
     )
     try:
-        os.setpriority(os.PRIO_PGRP, process.pid, LOWEST_PRIORITY)
+        with contextlib.suppress(ProcessLookupError):  # it has nothing to do and is done
+            os.setpriority(os.PRIO_PGRP, process.pid, LOWEST_PRIORITY)
         said, _ = await process.communicate()
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGTERM)  # the compiler that it started, too
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)  # the compiler that it started, too
             await process.wait()
     lines = said.decode(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
     return lines[-1] if process.returncode else ""
