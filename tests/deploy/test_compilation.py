@@ -81,7 +81,7 @@ async def test_who_ends_ends_the_compiler_too(crew: Crew, balancer: Process, tmp
     compiling = asyncio.create_task(compile_balancer(supervisor, balancer, print, slow))
     await until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
     compiler, its_parent = (int(pid) for pid in pids.read_text().split())
-    assert os.getpriority(os.PRIO_PROCESS, its_parent) == 19
+    await until(lambda: {os.getpriority(os.PRIO_PROCESS, pid) for pid in (compiler, its_parent)} == {19})
     compiling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await compiling
