@@ -10,12 +10,13 @@ from pathlib import Path
 
 from services.balancer import acceleration
 from services.balancer.config import read_plan
+from services.balancer.core.addresses import unix_path
 from services.balancer.estate import Counters, Estate, add, counters, decode, encode, estate, since, take_up
 from services.balancer.fleet import Fleet
 from services.balancer.pidfile import PidFile, notify_supervisor
 from services.balancer.server import GRACE_S, Balancer
 from services.balancer.site import Plan
-from services.balancer.sockets import Sockets
+from services.balancer.sockets import Sockets, remove_dead
 from services.balancer.status.changes import Changes
 from services.balancer.status.listener import StatusListener
 from services.balancer.upgrade import Heir, Heritage, first_of
@@ -75,6 +76,8 @@ class Program:
         await self._until_the_end(stop)
         if self._heir is not None:
             self._heir.count(since(await counters(self._fleet), self._left))
+        for path in filter(None, map(unix_path, self._fleet.plan.listeners)):
+            remove_dead(path)  # unless the heir listens on it
         self._pid_file.remove()
         return 0
 

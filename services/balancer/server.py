@@ -101,7 +101,9 @@ class Balancer:
         engine = self.engine
         if context is None:
             return Listening(engine.reactor, sock, BACKLOG, lambda: ClientConnection(engine, state))
-        return await engine.loop.create_server(
+        unix = sock.family == socket.AF_UNIX
+        create = engine.loop.create_unix_server if unix else engine.loop.create_server
+        return await create(
             lambda: cast("asyncio.Protocol", Secured(ClientConnection(engine, state))),  # see acceleration.py
             sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=HANDSHAKE_S,
         )  # fmt: skip

@@ -17,7 +17,7 @@ MAX_CLIENTS = 1_000_000
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One server of an upstream (nginx ``server`` inside ``upstream``)."""
+    """One server of an upstream (nginx ``server`` inside ``upstream``), at HOST:PORT or ``unix:/PATH``."""
 
     address: str
     weight: Positive = 1

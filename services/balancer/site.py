@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from services.balancer.compile import Compiler, cookie_rewriting
+from services.balancer.core.addresses import EXPECTED, unix_path, valid_address
 from services.balancer.core.groups import GroupSettings, KeepAlive
 from services.balancer.core.health import CheckSettings, Guards, HeaderRule, Match, StatusRange
 from services.balancer.core.patterns import compile_pattern
@@ -282,7 +283,7 @@ class _Builder(Compiler):
         for index, server in enumerate(servers):
             at = f"{where}.servers[{index}]"
             if not valid_address(server.address):
-                self.complain(f"{at}.address", f"expected HOST:PORT, got {server.address!r}")
+                self.complain(f"{at}.address", f"{EXPECTED}, got {server.address!r}")
             if server.address in seen:
                 self.complain(f"{at}.address", f"{server.address} is listed twice")
             seen.add(server.address)
@@ -353,7 +354,8 @@ class _Builder(Compiler):
         return [Site(listen=short.listen, tls=short.tls, locations=short.locations), *short.sites]
 
     def _status(self) -> None:
-        if self.settings.status and not valid_address(self.settings.status):
+        status = self.settings.status
+        if status and (unix_path(status) or not valid_address(status)):
             self.complain("status", f"expected HOST:PORT, got {self.settings.status!r}")
 
     def _listeners(self) -> dict[str, ListenerPlan]:
@@ -367,7 +369,7 @@ class _Builder(Compiler):
             server = self._server(f"sites[{index}]" if self.settings.sites else "locations", site)
             for address in [site.listen] if isinstance(site.listen, str) else site.listen:
                 if not valid_address(address):
-                    self.complain("listen", f"expected HOST:PORT, got {address!r}")
+                    self.complain("listen", f"{EXPECTED}, got {address!r}")
                 by_address.setdefault(address, []).append((site, server))
         return {address: self._listener(address, entries) for address, entries in by_address.items()}
 
@@ -513,9 +515,11 @@ class _Builder(Compiler):
         upstream = self.settings.upstreams.get(location.upstream)
         _, colon, port = location.upstream.partition(":")
         usual = "80" if upstream is None or upstream.tls is None else "443"
-        proxy_port = port if colon else usual
+        proxy_host, proxy_port = location.upstream, port if colon else usual
+        if unix_path(location.upstream):
+            proxy_host, proxy_port = "localhost", ""
         own = frozenset(location.variables)
-        return Names(server_name.encode(), location.upstream.encode(), proxy_port.encode(), settings, own)
+        return Names(server_name.encode(), proxy_host.encode(), proxy_port.encode(), settings, own)
 
     def _logs(
         self, where: str, logs: list[AccessLog] | None, more: Mapping[str, Variable]
@@ -546,7 +550,8 @@ def _tls_settings(group: str, upstream: Upstream) -> TlsSettings | None:
         return None
     values = {name: getattr(tls, name) for name in tls.__struct_fields__}
     host, colon, port = group.rpartition(":")
-    return TlsSettings(**{**values, "name": tls.name or (host if colon and port.isdigit() else group)})
+    own = "localhost" if unix_path(group) else host if colon and port.isdigit() else group
+    return TlsSettings(**{**values, "name": tls.name or own})
 
 
 def _set_by(rules: Iterable[RuleSettings]) -> Iterator[str]:
@@ -554,9 +559,3 @@ def _set_by(rules: Iterable[RuleSettings]) -> Iterator[str]:
     for rule in rules:
         yield from rule.set.keys() - BUILT_IN.keys()
         yield from _set_by(rule.rules)
-
-
-def valid_address(text: str) -> bool:
-    """Whether a text is HOST:PORT with a port from 0 to 65535."""
-    host, colon, port = text.rpartition(":")
-    return bool(colon and host) and port.isdigit() and int(port) <= 65535

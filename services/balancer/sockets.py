@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
+import stat
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from services.balancer.core.addresses import host_and_port, unix_path
 
 
 class Sockets:
     """Bound sockets by address: one for each worker, among which the kernel spreads new connections (SO_REUSEPORT).
 
     The process that owns them holds them open, so that connections which wait in a queue outlive the worker that was to
-    accept them. Each worker accepts on duplicates.
+    accept them. Each worker accepts on duplicates. A socket of the file system has one queue, which all workers share.
     """
 
     def __init__(self) -> None:
@@ -37,7 +43,9 @@ class Sockets:
         self._sockets.setdefault(address, []).append(sock)
 
     def port(self, address: str) -> int:
-        """The real port; of use when the address says 0."""
+        """The real port; of use when the address says 0. A socket of the file system has none, which 0 says."""
+        if unix_path(address):
+            return 0
         port: int = self._sockets[address][0].getsockname()[1]
         return port
 
@@ -70,9 +78,28 @@ class Sockets:
         self.keep_only(())
 
 
+def remove_dead(path: str) -> bool:
+    """Remove the socket file of a process that listens no more; false when there is none, or somebody does."""
+    try:
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+            visitor.setblocking(False)
+            visitor.connect(path)
+    except ConnectionRefusedError:
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
+            return True
+    except OSError:  # no file, no permission, or a queue that is full
+        pass
+    return False
+
+
 def _first(address: str) -> socket.socket:
     """Bound where nobody listens yet: with SO_REUSEPORT from the start it would join a stranger's socket unnoticed."""
     try:
+        if unix_path(address):
+            return _in_file_system(unix_path(address))
         with _unbound(address) as alone:
             alone.bind(_place(address))
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -81,7 +108,27 @@ def _first(address: str) -> socket.socket:
         raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from None
 
 
+def _in_file_system(path: str) -> socket.socket:
+    """Everybody may connect, as to nginx; who may reach the folder is what keeps others out."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        try:
+            sock.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not remove_dead(path):
+                raise
+            sock.bind(path)
+        Path(path).chmod(0o666)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def _another(address: str, first: socket.socket) -> socket.socket:
+    if unix_path(address):
+        return first.dup()
     try:
         return _bound(address, first.getsockname())
     except OSError as error:
@@ -108,6 +155,5 @@ def _unbound(address: str) -> socket.socket:
 
 
 def _place(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    return "" if host == "*" else host, int(port)
+    host, port = host_and_port(address)
+    return "" if host == "*" else host, port

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,15 +31,23 @@ class Upstream:
         self.release = asyncio.Event()
         self._handler = handler or answer_name
         self._writers: set[asyncio.StreamWriter] = set()
+        self._path: Path | None = None
 
     async def start(self, port: int = 0) -> Upstream:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
+    async def start_at(self, path: Path) -> Upstream:
+        """Listen on a socket of the file system, which everybody may connect to."""
+        self._server = await asyncio.start_unix_server(self._serve, path)
+        open_to_everybody(path)
+        self._path = path
+        return self
+
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"unix:{self._path}" if self._path else f"127.0.0.1:{self.port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -60,6 +69,10 @@ class Upstream:
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0)
+
+
+def open_to_everybody(path: Path) -> None:
+    path.chmod(0o666)
 
 
 def answer(body: bytes, status: str = "200 OK", *lines: str) -> bytes:

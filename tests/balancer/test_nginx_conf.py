@@ -207,9 +207,9 @@ events { worker_connections many; debug_connection 1.2.3.4; }
 http {
   limit_req_zone $binary_remote_addr zone=z:1m rate=1r/s;
   match ok { status 2xx; header; require $x; }
-  upstream app { server unix:/run/x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
+  upstream app { server unix:x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
   server {
-    listen 127.0.0.1:1 http2; listen unix:/run/y.sock; listen 127.0.0.1:3 ssl;
+    listen 127.0.0.1:1 http2; listen unix:y.sock; listen 127.0.0.1:3 ssl;
     gzip on; client_header_timeout 5s; ssl_protocols SSLv3;
     if (-f $request_filename) { return 404; }
     rewrite ^/a /b lost;

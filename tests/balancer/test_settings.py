@@ -54,7 +54,7 @@ locations:
   - {path: /, upstream: missing, set_headers: {"Bad Name": x, X: $nope}, next_upstream: [http_418]}
 """
     found = "\n".join(problems(tmp_path / "b.yaml", text))
-    for word in ("fastest", "HOST:PORT, got 'x'", "listed twice", "'abc'", "'('", "'healthz'", "'relative'", "'missing'",
+    for word in ("fastest", "unix:/PATH, got 'x'", "listed twice", "'abc'", "'('", "'healthz'", "'relative'", "'missing'",
                  "'Bad Name'", "$nope", "http_418", "got 'nonsense'"):  # fmt: skip
         assert word in found
 

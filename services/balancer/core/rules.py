@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from services.balancer.core.addresses import UNIX
 from services.balancer.core.course import Course, uri_of
 from services.balancer.core.variables import Scope, Template
 
@@ -107,24 +108,31 @@ def follow(rules: Sequence[Rule[T_co]], scope: Scope, course: Course) -> tuple[T
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Lists of networks (nginx ``allow`` and ``deny``): the first that holds the address decides; None holds all."""
+    """Lists of networks (nginx ``allow`` and ``deny``): the first that holds the address decides; None holds all.
 
-    entries: tuple[tuple[bool, Network | None], ...]
+    ``UNIX`` holds the clients of sockets of the file system, which have no addresses.
+    """
+
+    entries: tuple[tuple[bool, Network | str | None], ...]
 
     def allows(self, packed: bytes) -> bool:
-        address = ipaddress.ip_address(packed)
-        for allow, network in self.entries:
-            if network is None or (network.version == address.version and address in network):
-                return allow
-        return True
+        address = ipaddress.ip_address(packed) if len(packed) in (4, 16) else None
+        return next((allow for allow, network in self.entries if _holds(network, address)), True)
+
+
+def _holds(network: Network | str | None, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    if network is None or address is None:
+        return network in (None, UNIX)
+    return not isinstance(network, str) and network.version == address.version and address in network
 
 
 def parse_access(lines: Sequence[str]) -> Access:
     """Read ``allow NETWORK`` and ``deny NETWORK``; raises ValueError."""
-    entries: list[tuple[bool, Network | None]] = []
+    entries: list[tuple[bool, Network | str | None]] = []
     for line in lines:
         verb, _, text = line.partition(" ")
         if verb not in ("allow", "deny") or not text:
             raise ValueError(f"expected allow NETWORK or deny NETWORK, got {line!r}")
-        entries.append((verb == "allow", None if text == "all" else ipaddress.ip_network(text, strict=False)))
+        network = None if text == "all" else text if text == UNIX else ipaddress.ip_network(text, strict=False)
+        entries.append((verb == "allow", network))
     return Access(tuple(entries))

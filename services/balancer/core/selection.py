@@ -116,8 +116,8 @@ class IpHash(Method):
         self._round_robin = RoundRobin(step)
 
     def pick(self, turn: Turn, now: int) -> Peer | None:
-        """``turn.key`` is the packed address (4 or 16 bytes)."""
-        address = turn.key[:3] if len(turn.key) == 4 else turn.key
+        """``turn.key`` is the packed address (4 or 16 bytes); all clients without one are the same to nginx."""
+        address = turn.key[:3] if len(turn.key) == 4 else turn.key if len(turn.key) == 16 else bytes(3)
         total = total_weight(turn.peers)
         if turn.hash < 0:
             turn.hash = 89

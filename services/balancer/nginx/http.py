@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.balancer.core.addresses import UNIX, valid_address
 from services.balancer.nginx.answers import RULES, AnswerReader
 from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Block, Directive, Problems, flag, number, seconds, size
@@ -173,9 +174,10 @@ class HttpReader:
             elif extra not in known and not extra.startswith(tuning):
                 self._problems.add(directive, f"parameter {extra} is not supported")
         text = directive.text
-        if text.startswith("unix:"):
-            self._problems.add(directive, "sockets of the file system are not supported")
-            return "127.0.0.1:0"
+        if text.startswith(UNIX):
+            if not valid_address(text):
+                self._problems.wrong(directive, "unix: and a path that begins with /")
+            return text
         if text.isdigit():
             return f"0.0.0.0:{text}"
         host, colon, port = text.rpartition(":")

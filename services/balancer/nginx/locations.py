@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from services.balancer.core.addresses import unix_path
 from services.balancer.core.rules import parse_access
 from services.balancer.core.variables import BUILT_IN, FAMILIES, references
 from services.balancer.nginx.answers import RULES, AnswerReader
@@ -71,7 +72,7 @@ _CLIENTS: dict[str, tuple[str, _Convert]] = {
     "lingering_timeout": ("lingering_timeout_s", seconds),
     "reset_timedout_connection": ("reset_timedout", flag),
 }
-_UPSTREAM_URL = re.compile(r"(https?)://([^/$]+)(.*)", re.DOTALL)
+_UPSTREAM_URL = re.compile(r"(https?)://(?:(unix:[^:$]+):?|([^/$]+))(.*)", re.DOTALL)
 
 
 def tls_versions(directive: Directive, problems: Problems) -> tuple[str, ...]:
@@ -365,10 +366,11 @@ class LocationReader:
 
     def _redirects(self, location: Directive, shared: Inherited, target: _Passed) -> list[Redirect]:
         redirects: list[Redirect] = []
+        named = not target.target and not unix_path(target.upstream) and not location.text.startswith("~")
         for entry in shared.listed("proxy_redirect") or ["default"]:
             if isinstance(entry, Redirect):
                 redirects.append(entry)
-            elif entry == "default" and not target.target and not location.text.startswith("~"):
+            elif entry == "default" and named:
                 scheme = "http" if self._passed_to[target.upstream][1] is None else "https"
                 url = f"{scheme}://{target.upstream}{target.uri or '/'}"
                 redirects.append(Redirect(match=url, to=location.args[-1] if target.uri else "/"))
@@ -376,10 +378,10 @@ class LocationReader:
 
     def _target(self, directive: Directive, shared: Inherited) -> _Passed:
         found = _UPSTREAM_URL.fullmatch(directive.text)
-        if found is None or found[2].startswith("unix:"):
+        if found is None:
             self._problems.wrong(directive, "http:// or https:// with an upstream whose name has no variables")
             return _Passed()
-        scheme, name, uri = found[1], found[2], found[3]
+        scheme, name, uri = found[1], found[2] or found[3], found[4]
         tls = UpstreamTls(**shared.tls) if scheme == "https" else None
         if tls is not None and "$" in tls.name:
             self._problems.add(directive, "proxy_ssl_name cannot have variables")

@@ -71,7 +71,7 @@ ROWS: tuple[Row, ...] = (
     # Upstreams
     Row("upstream", HTTP, "other { … }"),
     Row("server", UPSTREAM, "10.0.0.1:80 weight=2 max_fails=3 fail_timeout=10s max_conns=100 backup",
-        "also drain and slow_start; a name is looked up at every connect; not unix:, resolve, route and service"),
+        "also drain and slow_start; a name is looked up at every connect; not resolve, route and service"),
     Row("least_conn", UPSTREAM),
     Row("ip_hash", UPSTREAM),
     Row("hash", UPSTREAM, "$request_uri consistent"),
@@ -86,7 +86,8 @@ ROWS: tuple[Row, ...] = (
         "stands beside server lines: keeps what the API changed; one file for all upstreams", since="Plus"),
     # Servers
     Row("server", HTTP, "{ … }"),
-    Row("listen", SERVER, "443 ssl default_server", "addresses with ports; not unix:, http2, quic and proxy_protocol"),
+    Row("listen", SERVER, "443 ssl default_server",
+        "addresses with ports, and unix:/path; not http2, quic and proxy_protocol"),
     Row("server_name", SERVER, "example.org *.example.org www.example.* ~^(?<sub>\\w+)\\.example\\.net$"),
     Row("location", INNER, "~ \\.php$ { … }", "all kinds, nested too"),
     Row("ssl_certificate", SITES, "/etc/ssl/site.pem", "one per server, without variables"),
@@ -126,7 +127,7 @@ ROWS: tuple[Row, ...] = (
     Row("limit_conn", WIDE, "per_client 20"),
     Row("limit_conn_status", WIDE, "429"),
     Row("limit_conn_log_level", WIDE, "warn", "", NONE),
-    Row("allow", WIDE, "10.0.0.0/8"),
+    Row("allow", WIDE, "10.0.0.0/8", "also unix: for the clients of such sockets"),
     Row("deny", WIDE, "all"),
     # Answers of its own
     Row("return", ("server", "location", "if"), "301 https://$host$request_uri",
@@ -153,7 +154,7 @@ ROWS: tuple[Row, ...] = (
     Row("log_subrequest", WIDE, "off", "there are no subrequests", NONE),
     # Proxying
     Row("proxy_pass", LOCATION, "http://app/path",
-        "http and https; variables in the path only; not unix:"),
+        "http and https; variables in the path only"),
     Row("proxy_set_header", WIDE, "X-Real-IP $remote_addr"),
     Row("proxy_http_version", WIDE, "1.1", "1.1 by default, as in nginx from 1.29.7 on"),
     Row("proxy_connect_timeout", WIDE, "5s"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.balancer.core.addresses import UNIX, valid_address
 from services.balancer.nginx.directives import Directive, Problems, number, seconds
 from services.balancer.nginx.table import permitted
 from services.balancer.settings import KeepAlive, Queue, Server, Upstream
@@ -63,10 +64,10 @@ class UpstreamReader:
                 values[argument] = True
             else:
                 self._problems.add(directive, f"parameter {argument} is not supported")
-        if directive.text.startswith("unix:"):
-            self._problems.add(directive, "sockets of the file system are not supported")
-            return Server(address="127.0.0.1:1", **values)
-        return Server(address=with_port(directive.text), **values)
+        address = with_port(directive.text)
+        if address.startswith(UNIX) and not valid_address(address):
+            self._problems.wrong(directive, "unix: and a path that begins with /")
+        return Server(address=address, **values)
 
     def _random(self, directive: Directive) -> str:
         if directive.args in ((), ("two",), ("two", "least_conn")):
@@ -85,6 +86,8 @@ class UpstreamReader:
 
 
 def with_port(address: str, port: int = 80) -> str:
-    """An address with a default port when it has none."""
+    """An address with a default port when it has none, and could have one."""
+    if address.startswith(UNIX):
+        return address
     host, colon, given = address.rpartition(":")
     return address if colon and host and given.isdigit() and not host.endswith(":") else f"{address}:{port}"

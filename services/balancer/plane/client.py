@@ -8,6 +8,7 @@ import socket
 from typing import Final
 
 from services.balancer.compose import request_line
+from services.balancer.core.addresses import UNIX
 from services.balancer.core.places import Place
 from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
@@ -513,6 +514,8 @@ def client_info(transport: Transport, serial: int) -> Client:
     """Facts of a connection for variables and hashing."""
     peer = transport.remote() or ("", 0)
     here = transport.local() or ("", 0)
+    if isinstance(here, str):  # a socket of the file system, whose clients have no addresses
+        peer, here = (UNIX, ""), (UNIX + here, "")
     tls = transport.tls()
     cipher = tls.cipher() if tls is not None else None
     return Client(
@@ -529,7 +532,7 @@ def client_info(transport: Transport, serial: int) -> Client:
 
 
 def _packed(address: str) -> bytes:
-    """The 4 or 16 bytes of an address, without its zone; empty for a client that has none."""
-    if not address:
-        return b""
+    """The 4 or 16 bytes of an address, without its zone; what there is instead for a client that has none."""
+    if not address or address == UNIX:
+        return address.encode()
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
+from services.balancer.core.addresses import host_and_port, unix_path
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import Condition
 from services.balancer.plane.reactor import prepare
@@ -58,7 +59,7 @@ class Dialling:
     # With a socket of our own
 
     async def _resolve(self) -> None:
-        host, port = split(self._address)
+        host, port = host_and_port(self._address)
         try:
             found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:
@@ -81,7 +82,7 @@ class Dialling:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             prepare(sock)
-            if self._exchange.route.bind:
+            if self._exchange.route.bind and family != socket.AF_UNIX:
                 sock.bind((self._exchange.route.bind, 0))
             _check(sock.connect_ex(place))
         except OSError:
@@ -106,12 +107,15 @@ class Dialling:
     # By the event loop
 
     async def _connect_secured(self) -> None:
-        host, port = split(self._address)
-        bind = self._exchange.route.bind
+        path, bind = unix_path(self._address), self._exchange.route.bind
         try:
-            await self._loop.create_connection(
-                self._protocol, host, port, local_addr=(bind, 0) if bind else None, **self._pool.tls
-            )
+            if path:
+                await self._loop.create_unix_connection(self._protocol, path, **self._pool.tls)
+            else:
+                host, port = host_and_port(self._address)
+                await self._loop.create_connection(
+                    self._protocol, host, port, local_addr=(bind, 0) if bind else None, **self._pool.tls
+                )
         except OSError as error:
             self._failed(error)
         else:
@@ -158,15 +162,12 @@ def _check(code: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 @functools.lru_cache(maxsize=1024)
 def literal(address: str) -> tuple[int, Any] | None:
-    """Family and socket address of a numeric address; None for a name, which is to be asked for anew each time."""
-    host, port = split(address)
+    """Family and socket address of a numeric address or a path; None for a name, which is to be asked for each time."""
+    if unix_path(address):
+        return int(socket.AF_UNIX), unix_path(address)
+    host, port = host_and_port(address)
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
     except socket.gaierror:

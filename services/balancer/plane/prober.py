@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from services.balancer.core.addresses import host_and_port, unix_path
 from services.balancer.core.groups import Group
 from services.balancer.core.health import CheckSettings, Tally
 from services.balancer.core.peers import Peer, Verdict
@@ -107,15 +108,14 @@ class Prober:
 
 async def probe(address: str, check: CheckSettings, options: Mapping[str, Any] | None = None) -> str:
     """Ask a server once, in the way its clients do; returns why it does not pass, or an empty string."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
+    host = check.host or ("localhost" if unix_path(address) else address)
     request = (
-        f"GET {check.uri} HTTP/1.1\r\nHost: {check.host or address}\r\nUser-Agent: balancer-check\r\n"
+        f"GET {check.uri} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer-check\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
     try:
         async with asyncio.timeout(check.timeout_s):
-            data = await _fetch(host, check.port or int(port), request.encode(), options or {})
+            data = await _fetch(address, check.port, request.encode(), options or {})
     except TimeoutError:
         return "timed out"
     except ssl.SSLError as error:
@@ -128,8 +128,12 @@ async def probe(address: str, check: CheckSettings, options: Mapping[str, Any] |
         return f"malformed answer: {error.reason}"
 
 
-async def _fetch(host: str, port: int, request: bytes, options: Mapping[str, Any]) -> bytes:
-    reader, writer = await asyncio.open_connection(host, port, limit=MAX_ANSWER, **options)
+async def _fetch(address: str, other_port: int, request: bytes, options: Mapping[str, Any]) -> bytes:
+    if unix_path(address):
+        reader, writer = await asyncio.open_unix_connection(unix_path(address), limit=MAX_ANSWER, **options)
+    else:
+        host, port = host_and_port(address)
+        reader, writer = await asyncio.open_connection(host, other_port or port, limit=MAX_ANSWER, **options)
     try:
         writer.write(request)
         data = b""

@@ -9,10 +9,10 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from services.balancer.core.addresses import EXPECTED, valid_address
 from services.balancer.core.peers import Peer, PeerSettings
 from services.balancer.fleet import Fleet
 from services.balancer.settings import Server
-from services.balancer.site import valid_address
 from services.balancer.status.changes import Changes, ServerChange
 from services.balancer.status.figures import Figures, GroupFigures
 from services.balancer.status.metrics import metrics_text
@@ -94,7 +94,7 @@ class StatusApp:
     async def _add(self, request: web.Request) -> web.Response:
         server = await _decoded(request, Server)
         if not valid_address(server.address):
-            raise ValueError(f"expected HOST:PORT, got {server.address!r}")
+            raise ValueError(f"{EXPECTED}, got {server.address!r}")
         settings = PeerSettings(**{name: getattr(server, name) for name in server.__struct_fields__})
         name = request.match_info["group"]
         peer = self.changes.add(name, settings)

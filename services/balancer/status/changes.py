@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from services.balancer.core.addresses import EXPECTED, valid_address
 from services.balancer.core.groups import Group, by_address
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.fleet import Fleet
-from services.balancer.site import valid_address
 
 
 class ServerChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +41,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
         """Raises ValueError for servers that cannot be."""
         for server in (server for servers in self.groups.values() for server in servers):
             if not valid_address(server.settings.address):
-                raise ValueError(f"expected HOST:PORT, got {server.settings.address!r}")
+                raise ValueError(f"{EXPECTED}, got {server.settings.address!r}")
             _check(dataclasses.asdict(server.settings))
 
 
