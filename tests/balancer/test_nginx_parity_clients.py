@@ -206,3 +206,62 @@ def refused(client: RawClient) -> bool:
     """Say more; true when the other end does not listen."""
     client.send(b"more")
     return client.writer.transport.is_closing()
+
+
+STATUSES = (200, 204, 301, 400, 403, 404, 405, 410, 413, 414, 429, 500, 501, 502, 503, 504)
+BODIES = {
+    "GET": request("GET", "PATH"),
+    "POST": request("POST", "PATH", body=b"four"),
+    "chunks": request("POST", "PATH", "Transfer-Encoding: chunked") + b"4\r\nfour\r\n0\r\n\r\n",
+}
+
+
+async def test_own_answers_keep_or_end_the_connection_alike(upstream: Start, directory: Path) -> None:
+    server, dead = await upstream("a"), await upstream("dead")
+    await dead.stop()
+    text = upstream_block([server], [""]) + f"upstream dead {{ server {dead.address}; }} server {{ listen LISTEN; "
+    text += " ".join(f"location = /{status} {{ return {status}; }}" for status in STATUSES)
+    text += """
+      location = /text { return 500 text; }
+      location = /page { error_page 500 404 /said; error_page 501 =200 /said; return 404; }
+      location = /other { error_page 501 =200 /said; return 501; }
+      location = /said { return 200 said; }
+      location = /deny { deny all; proxy_pass http://app; }
+      location = /big { client_max_body_size 2; proxy_pass http://app; }
+      location = /dead { proxy_pass http://dead; }
+      location / { proxy_pass http://app; }
+    }"""
+    paths = [*(f"/{status}" for status in STATUSES), "/text", "/page", "/other", "/said", "/deny", "/big", "/dead"]
+
+    async def outcome(visit: Visit, wire: bytes) -> tuple[int, str, bytes]:
+        """The status, whether the connection stays, and what comes of a request that follows at once."""
+        client = await visit.client()
+        client.send(wire + request("GET", "/next"))
+        got = await client.answer()
+        stays = got.fields.get("connection", "keep-alive")
+        return got.status, stays, await client.rest() if stays == "close" else (await client.answer()).body
+
+    async def scene(visit: Visit) -> Any:
+        return {f"{name} {path}": await outcome(visit, wire.replace(b"PATH", path.encode(), 1))
+                for name, wire in BODIES.items() for path in paths}  # fmt: skip
+
+    await alike(directory, text, scene, together=False)
+
+
+async def test_clients_whose_body_is_still_coming_are_listened_to_after_an_own_answer(
+    upstream: Start, directory: Path
+) -> None:
+    """Closing would be a reset, which may overtake the answer. nginx goes on with the connection; here it ends."""
+    text = site(await upstream("a"), more="location /deny { deny all; proxy_pass http://app; }")
+
+    async def scene(visit: Visit) -> Any:
+        client = await visit.client()
+        client.send(request("POST", "/deny", "Content-Length: 500000"))
+        await client.reader.readuntil(b"</html>")
+        for _ in range(20):  # who does not listen refuses at once
+            await asyncio.sleep(0.01)
+            if refused(client):
+                return "closed"
+        return "listens"
+
+    assert await alike(directory, text, scene) == "listens"

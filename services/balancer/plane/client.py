@@ -14,14 +14,14 @@ from services.balancer.core.variables import Client
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
 from services.balancer.plane.facts import Facts
-from services.balancer.plane.leading import after_error, after_errors, decide
+from services.balancer.plane.leading import after_error, after_errors, decide, error_of
 from services.balancer.plane.own_answers import error_page, own_answer
 from services.balancer.plane.prepared import Manner, Prepared, prepare
 from services.balancer.plane.timers import NEVER
 from services.balancer.plane.transport import NOWHERE, Endpoint, Transport
 from services.balancer.site import ClientRules, Route
 from services.balancer.wire.body import BodyReader
-from services.balancer.wire.errors import CONTINUE
+from services.balancer.wire.errors import CONTINUE, ENDS_CONNECTION
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import RequestHead, find_head, unreadable
 
@@ -428,7 +428,8 @@ class ClientConnection(Endpoint):
         if route.group:
             self._begin_body(self._exchange_at(route, request))
             return
-        keep = request.keep_alive and not request.has_body and self.may_stay
+        keep = request.keep_alive and self._reads_past_body(prepared.request) and self.may_stay
+        keep = keep and error_of(prepared.manner.route) not in ENDS_CONNECTION
         wire = own_answer(facts, route, close=not keep)
         self._note(facts)
         if not wire:
@@ -436,6 +437,19 @@ class ClientConnection(Endpoint):
             return
         self.transport.write(wire)
         self.exchange_done(keep=keep)
+
+    def _reads_past_body(self, request: RequestHead) -> bool:
+        """Pass over a body that nobody wants; true when all of it is there."""
+        if not request.has_body:
+            return True
+        body = self._body = BodyReader(request)
+        data, self._pending = self._pending, b""
+        try:
+            _, used = body.feed(data)
+        except FramingError:
+            return False
+        self._pending = data[used:]
+        return body.complete
 
     def _note(self, facts: Facts) -> None:
         """Count and log what the balancer answered by itself."""

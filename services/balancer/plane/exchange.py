@@ -17,6 +17,7 @@ from services.balancer.plane.prepared import Manner, Prepared
 from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
+from services.balancer.wire.errors import ENDS_CONNECTION
 from services.balancer.wire.request import RequestHead
 from services.balancer.wire.response import CLOSE, TUNNEL, ResponseHead
 
@@ -230,7 +231,7 @@ class Exchange(Facts):
                 client.go_on(self, page)
                 return
             self.route, page = route, None
-        self.stays = self.request.keep_alive and self.body_complete and client.may_stay
+        self.stays = self.request.keep_alive and self.body_complete and client.may_stay and status not in ENDS_CONNECTION
         if page is None:
             wire = error_page(self, status, close=not self.stays)
         else:

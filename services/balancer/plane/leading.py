@@ -58,7 +58,7 @@ def _settle(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
 
 def after_errors(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
     """The route itself, or if it answers with an error, where the error leads in the end."""
-    while status := _error_of(route):
+    while status := error_of(route):
         facts.route = route
         page = after_error(facts, status, locations)
         if page is None:
@@ -117,7 +117,7 @@ def _enter(facts: Facts, course: Course) -> None:
             course.values[name] = template.render(facts)
 
 
-def _error_of(route: Route) -> int:
+def error_of(route: Route) -> int:
     """The status of what answers with an error or a redirect that has a page of its own, maybe; else 0."""
     answer = route.answer
     if route.group or route.stands_in or answer is None or answer.status == NO_ANSWER:

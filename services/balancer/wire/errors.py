@@ -26,6 +26,8 @@ REASONS = {
     504: "Gateway Time-out",
     505: "HTTP Version Not Supported",
 }
+ENDS_CONNECTION = frozenset((400, 413, 414, 500, 501))
+"""Errors after which the connection is not kept, as in nginx, whatever page says them."""
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 _PAGE = """<!doctype html>
