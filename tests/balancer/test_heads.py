@@ -217,8 +217,8 @@ def test_answers_are_understood_alike_whatever_came_before_them(heads: list[tupl
 def understood(parser: ResponseParser, wire: bytes) -> object:
     try:
         head = parser.parse(wire)
-    except FramingError as error:
-        return error.reason
+    except FramingError:
+        return None  # of several reasons any may be found first
     fields = [(field.name, field.value) for field in head.fields]
     return (
         head.status, head.framing, head.length, head.keep_alive, head.outline.ordinary, head.plain,
