@@ -154,10 +154,11 @@ async def test_answers_are_edited_alike(upstream: Start, directory: Path, proxy:
 
 LOGS = """
 log_format all '$remote_addr [$request] $status $body_bytes_sent "$http_x_odd" $upstream_status $upstream_addr '
-               '$request_method $uri $args $host $server_name $http_none';
+               '$request_method $uri $args $host $server_name $http_none [$mapped$is_args] [$empty]';
 log_format js escape=json '{"odd": "$http_x_odd", "up": "$upstream_status", "status": $status}';
 log_format bare escape=none '$http_x_odd';
 map $status $loud { ~^2 0; default 1; }
+map $arg_c $mapped { x y; }
 """
 
 
@@ -165,7 +166,7 @@ async def test_logs_are_written_alike(upstream: Start, directory: Path) -> None:
     server, dead = await upstream("a"), await upstream("dead")
     await dead.stop()
     text = LOGS + upstream_block([server], [""]) + f"upstream dead {{ server {dead.address}; }}" + """
-      server { listen LISTEN; server_name one.example;
+      server { listen LISTEN; server_name one.example; set $empty '';
         access_log {dir}/KIND.log all; access_log {dir}/KIND.log js; access_log {dir}/KIND.log bare if=$http_x_odd;
         location / { proxy_pass http://app; }
         location /dead { proxy_pass http://dead; }

@@ -111,11 +111,12 @@ Part = bytes | Reader
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable's reader and its reach."""
+    """A variable's reader and its reach. ``always_set``: it may be empty, but it is never missing, as logs tell."""
 
     read: Reader
     reach: Reach = Reach.FIELDS
     never_empty: bool = False
+    always_set: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +283,8 @@ _NEVER_EMPTY = frozenset((
     "msec", "request_id", "request_uri", "request_method", "uri", "request",
 ))  # fmt: skip
 
+_ALWAYS_SET = frozenset(("is_args", "host", "server_name"))
+
 _CONNECTION: dict[str, Reader] = {
     "remote_addr": lambda scope: scope.client.remote_addr,
     "remote_port": lambda scope: scope.client.remote_port,
@@ -333,10 +336,16 @@ _REQUEST: dict[str, Reader] = {
 }
 
 BUILT_IN: dict[str, Variable] = {
-    **{name: Variable(read) for name, read in _FIELDS.items()},
-    **{name: Variable(read, Reach.LINE, name in _NEVER_EMPTY) for name, read in _LINE.items()},
-    **{name: Variable(read, Reach.CONNECTION, name in _NEVER_EMPTY) for name, read in _CONNECTION.items()},
-    **{name: Variable(read, Reach.REQUEST, name in _NEVER_EMPTY) for name, read in _REQUEST.items()},
+    **{
+        name: Variable(read, reach, name in _NEVER_EMPTY, name in _ALWAYS_SET)
+        for reach, readers in (
+            (Reach.FIELDS, _FIELDS),
+            (Reach.LINE, _LINE),
+            (Reach.CONNECTION, _CONNECTION),
+            (Reach.REQUEST, _REQUEST),
+        )
+        for name, read in readers.items()
+    },
     "time_iso8601": _time("%Y-%m-%dT%H:%M:%S+00:00"),
     "time_local": _time("%d/%b/%Y:%H:%M:%S +0000"),
     "upstream_addr": _upstream(lambda attempt: attempt.address),
@@ -360,7 +369,7 @@ def setting(name: str) -> Variable:
         template = scope.names.settings.get(name)
         return template.render(scope) if template is not None else b""
 
-    return Variable(read, Reach.REQUEST)
+    return Variable(read, Reach.REQUEST, always_set=True)
 
 
 def captures(
@@ -412,4 +421,4 @@ class MapTable:
 
     def variable(self) -> Variable:
         results = (*self.exact.values(), *(result for _, result in self.patterns), self.default)
-        return Variable(self.read, max(self.source.reach, *(result.reach for result in results)))
+        return Variable(self.read, max(self.source.reach, *(result.reach for result in results)), always_set=True)

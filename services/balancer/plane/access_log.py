@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from services.balancer.core.variables import Variable
     from services.balancer.plane.facts import Facts
 
 _SPECIAL = re.compile(rb'[\x00-\x1f"\\\x7f-\xff]')
@@ -39,7 +40,7 @@ class AccessLogs:
                 self.dropped += 1
                 continue
             form = _FORMS[log.escape]
-            parts = [part if isinstance(part, bytes) else form(part.read(facts)) for part in log.form.parts]
+            parts = [part if isinstance(part, bytes) else _shown(part, facts, form) for part in log.form.parts]
             lines.append(b"".join(parts))
             if self._handle is None:
                 self._handle = self._loop.call_later(FLUSH_S, self._flush)
@@ -58,6 +59,11 @@ class AccessLogs:
         self._writer.shutdown(wait=True)
 
 
+def _shown(variable: Variable, facts: Facts, form: Callable[[bytes], bytes]) -> bytes:
+    value = variable.read(facts)
+    return form(value) if value or not variable.always_set else b""
+
+
 def _append(path: str, text: bytes) -> None:
     if path == "stderr":
         sys.stderr.buffer.write(text)
@@ -68,7 +74,7 @@ def _append(path: str, text: bytes) -> None:
 
 
 def escaped(value: bytes) -> bytes:
-    """A value as nginx logs it: a dash when empty; quotes, backslashes and what cannot be printed as ``\\xXX``."""
+    """A value as nginx logs it: a dash when there is none; quotes, backslashes and what cannot be printed as ``\\xXX``."""
     if not value:
         return b"-"
     if not _SPECIAL.search(value):
