@@ -174,6 +174,22 @@ class ConnLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     zone: str = ""
 
 
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At most ``per_s`` requests a second for each value of ``key`` (nginx ``limit_req``), in each worker.
+
+    What comes faster waits for its turn, up to ``burst`` requests; more are refused. The first ``undelayed`` of the burst
+    do not wait (nginx ``delay=``), with ``all`` none does (nginx ``nodelay``). ``zone`` shares the count; of its values of
+    the key the ``keys`` that came last are remembered.
+    """
+
+    key: str
+    per_s: Annotated[float, Meta(ge=0.001, le=1_000_000)]
+    burst: Natural = 0
+    undelayed: Natural | Literal["all"] = 0
+    zone: str = ""
+    keys: Positive = 8000
+
+
 class AccessLog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line per request, to a file or to ``stderr``; only those for which ``when`` is neither empty nor 0."""
 
@@ -261,6 +277,9 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recursive_error_pages: bool = False
     conn_limits: list[ConnLimit] = []
     conn_limit_status: Annotated[int, Meta(ge=400, le=599)] = 503
+    rate_limits: list[RateLimit] = []
+    rate_limit_status: Annotated[int, Meta(ge=400, le=599)] = 503
+    rate_limit_dry_run: bool = False
     access_logs: list[AccessLog] | None = None
 
 

@@ -13,6 +13,7 @@ from services.balancer.core.groups import GroupSettings, KeepAlive
 from services.balancer.core.health import CheckSettings, Guards, HeaderRule, Match, StatusRange
 from services.balancer.core.patterns import compile_pattern
 from services.balancer.core.peers import PeerSettings
+from services.balancer.core.rates import ONE, UNDELAYED, Rate
 from services.balancer.core.retry import RetryPolicy
 from services.balancer.core.rewriting import CookieRewriting, Redirection
 from services.balancer.core.routing import Hosts, Locations, Pattern, parse_pattern
@@ -25,6 +26,7 @@ from services.balancer.settings import (
     ErrorPage,
     HealthCheck,
     Location,
+    RateLimit,
     Return,
     Settings,
     Site,
@@ -70,6 +72,14 @@ class ConnLimitPlan:
     zone: str
     key: Template
     most: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitPlan:
+    """A limit on the rate of requests for each text of ``key``."""
+
+    rate: Rate
+    key: Template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +163,9 @@ class Route:
     recursive_error_pages: bool = False
     conn_limits: tuple[ConnLimitPlan, ...] = ()
     conn_limit_status: int = 503
+    rate_limits: tuple[RateLimitPlan, ...] = ()
+    rate_limit_status: int = 503
+    rate_limit_dry_run: bool = False
     logs: tuple[LogPlan, ...] = ()
     steady: bool = field(init=False)  # the same fields on the same connection are the same for the upstream
     edits_answers: bool = field(init=False)
@@ -166,7 +179,7 @@ class Route:
         object.__setattr__(self, "edits_answers", bool(edits))
         closer = edits or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
         object.__setattr__(self, "looks_closer", bool(closer))
-        decided = self.site_rules or self.rules or self.internal or self.access or self.conn_limits
+        decided = self.site_rules or self.rules or self.internal or self.access or self.conn_limits or self.rate_limits
         object.__setattr__(self, "plain", not decided)
 
 
@@ -457,6 +470,12 @@ class _Builder(Compiler):
                 for index, limit in enumerate(location.conn_limits)
             ),
             conn_limit_status=location.conn_limit_status,
+            rate_limits=tuple(
+                RateLimitPlan(_rate(limit, f"{where}.{index}"), self.template(where, limit.key, more))
+                for index, limit in enumerate(location.rate_limits)
+            ),
+            rate_limit_status=location.rate_limit_status,
+            rate_limit_dry_run=location.rate_limit_dry_run,
             logs=self._logs(where, location.access_logs, more),
         )  # fmt: skip
         return self._with_answers(where, route, site, location, more)
@@ -476,7 +495,8 @@ class _Builder(Compiler):
     ) -> Route:
         """The route with what may answer in its place: rules, errors, pages."""
         errors: dict[int, Route] = {}
-        bare = replace(route, group="", access=None, internal=False, target=None, conn_limits=(), errors=errors)
+        bare = replace(route, group="", access=None, internal=False, target=None, conn_limits=(), rate_limits=(),
+                       errors=errors)  # fmt: skip
 
         def answering(answer: Return, known: Mapping[str, Variable]) -> Route:
             return replace(bare, answer=answer, answer_text=self.answer_text(where, answer, known))
@@ -552,6 +572,11 @@ def _tls_settings(group: str, upstream: Upstream) -> TlsSettings | None:
     host, colon, port = group.rpartition(":")
     own = "localhost" if unix_path(group) else host if colon and port.isdigit() else group
     return TlsSettings(**{**values, "name": tls.name or own})
+
+
+def _rate(limit: RateLimit, zone: str) -> Rate:
+    free = UNDELAYED if limit.undelayed == "all" else limit.undelayed * ONE
+    return Rate(limit.zone or zone, round(limit.per_s * ONE), limit.burst * ONE, free, limit.keys)
 
 
 def _set_by(rules: Iterable[RuleSettings]) -> Iterator[str]:

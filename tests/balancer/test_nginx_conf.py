@@ -27,6 +27,7 @@ HTTP = """
   upstream app { server 127.0.0.1:2; }
   log_format main '$status';
   limit_conn_zone $binary_remote_addr zone=per_client:1m;
+  limit_req_zone $binary_remote_addr zone=rates:1m rate=10r/s;
 """
 PAGE = "location = /50x.html { return 200 sorry; }"
 PROXIED = "location /p { proxy_pass http://app; }"
@@ -205,7 +206,7 @@ def test_sites_as_people_write_them(site: str, certificates: Path) -> None:
 ALL_OF_IT_WRONG = """
 events { worker_connections many; debug_connection 1.2.3.4; }
 http {
-  limit_req_zone $binary_remote_addr zone=z:1m rate=1r/s;
+  limit_req_zone $binary_remote_addr zone=z:1m rate=1r/h;
   match ok { status 2xx; header; require $x; }
   upstream app { server unix:x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
   server {
@@ -219,7 +220,7 @@ http {
     location ~ ( { return 200; }
     location /c { proxy_pass http://app; proxy_ssl_verify on; limit_conn none 3; proxy_cookie_path ~x y; allow 10/8; }
     location /d { proxy_pass https://app; proxy_set_header X $nope; proxy_read_timeout soon; access_log syslog:server=x; }
-    location /e { root /nowhere; }
+    location /e { root /nowhere; limit_req zone=none; }
     location /f { }
   }
   server { listen 127.0.0.1:2; lingering_close maybe; location / { proxy_http_version 2; proxy_pass http://app; } }
@@ -232,7 +233,7 @@ def test_every_problem_is_named_with_its_line_at_once(tmp_path: Path) -> None:
     lines = [int(line.split(":")[1]) for line in found]
     assert lines == sorted(lines)
     assert lines == [2, 2, 4, 5, 5, 5, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 14, 14, 15, 16, 16, 16, 17, 17, 17, 17,
-                     18, 18, 19, 21]  # fmt: skip
+                     18, 18, 18, 19, 21]  # fmt: skip
 
 
 RULED_WRONG = """

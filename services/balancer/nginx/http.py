@@ -50,6 +50,8 @@ class HttpReader:
                 self._checks.match(directive)
             elif directive.name == "limit_conn_zone":
                 self._conn_zone(directive)
+            elif directive.name == "limit_req_zone":
+                self._locations.rates.zone(directive)
             elif directive.name == "map":
                 self._locations.maps.add(directive.args[-1].removeprefix("$"))
         for directive in directives:
@@ -59,7 +61,7 @@ class HttpReader:
                 servers.append(directive)
             elif directive.name == "map":
                 self._maps.append(self._map(directive))
-            elif directive.name not in ("log_format", "match", "limit_conn_zone"):
+            elif directive.name not in ("log_format", "match", "limit_conn_zone", "limit_req_zone"):
                 self._common(directive, shared)
         sites = [site for server in servers for site in self._server(server, shared)]
         self._problems.check_templates({entry.name for entry in self._maps})

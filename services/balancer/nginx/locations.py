@@ -18,6 +18,7 @@ from services.balancer.nginx.answers import RULES, AnswerReader
 from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Directive, Problems, flag, number, one_of, seconds, size
 from services.balancer.nginx.logs import LogReader
+from services.balancer.nginx.rates import RateReader
 from services.balancer.nginx.table import permitted
 from services.balancer.nginx.upstreams import with_port
 from services.balancer.settings import (
@@ -51,6 +52,8 @@ _PLAIN: dict[str, tuple[str, _Convert]] = {
     "absolute_redirect": ("absolute_redirects", flag),
     "recursive_error_pages": ("recursive_error_pages", flag),
     "limit_conn_status": ("conn_limit_status", number),
+    "limit_req_status": ("rate_limit_status", number),
+    "limit_req_dry_run": ("rate_limit_dry_run", flag),
 }
 _TLS: dict[str, tuple[str, _Convert]] = {
     "proxy_ssl_verify": ("verify", flag),
@@ -153,6 +156,7 @@ class LocationReader:
         self._passed_to: dict[str, tuple[Directive, UpstreamTls | None]] = {}
         self._checks_of: dict[str, list[HealthCheck]] = {}
         self.zones: dict[str, str] = {}
+        self.rates = RateReader(problems)
         self.maps: set[str] = set()
 
     def complete(self, upstreams: dict[str, Upstream]) -> dict[str, Upstream]:
@@ -193,6 +197,10 @@ class LocationReader:
             self._access(directive, shared)
         elif name == "limit_conn":
             self._limit_conn(directive, shared)
+        elif name == "limit_req":
+            limit = self.rates.limit(directive)
+            if limit is not None:
+                shared.add(name, limit)
         elif name == "access_log":
             self._logs.log(directive, shared)
         elif name == "error_page":
@@ -351,6 +359,7 @@ class LocationReader:
             cookie_domains=_pairs(shared.listed("proxy_cookie_domain")),
             cookie_paths=_pairs(shared.listed("proxy_cookie_path")),
             conn_limits=shared.listed("limit_conn"),
+            rate_limits=shared.listed("limit_req"),
             access_logs=[log for log in shared.listed("access_log") if log is not None],
             error_pages=self._pages(shared),
             **shared.values,

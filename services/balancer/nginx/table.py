@@ -127,6 +127,12 @@ ROWS: tuple[Row, ...] = (
     Row("limit_conn", WIDE, "per_client 20"),
     Row("limit_conn_status", WIDE, "429"),
     Row("limit_conn_log_level", WIDE, "warn", "", NONE),
+    Row("limit_req_zone", HTTP, "$binary_remote_addr zone=per_address:10m rate=10r/s",
+        "the size says how many keys are remembered, 128 bytes for each"),
+    Row("limit_req", WIDE, "zone=rates burst=20 nodelay", "also delay=; each worker counts by itself"),
+    Row("limit_req_status", WIDE, "429"),
+    Row("limit_req_dry_run", WIDE, "on", "what would be done is logged"),
+    Row("limit_req_log_level", WIDE, "warn", "refused requests are in the access log", NONE),
     Row("allow", WIDE, "10.0.0.0/8", "also unix: for the clients of such sockets"),
     Row("deny", WIDE, "all"),
     # Answers of its own
@@ -241,7 +247,6 @@ TABLE = {(row.name, place): row for row in ROWS for place in row.where}
 _PLACES = {row.name: sorted({place for other in ROWS if other.name == row.name for place in other.where}) for row in ROWS}
 _REASONS = {
     "require": "conditions on variables are not supported in match",
-    "limit_req": "limits on the rate of requests are not supported; limit_conn is",
     "try_files": "files are not served",
     "alias": "files are not served",
     "auth_basic": "passwords are not checked here",

@@ -288,6 +288,15 @@ class ClientConnection(Endpoint):
 
     def _begin_body(self, exchange: Exchange) -> None:
         request, route = exchange.request, exchange.route
+        if route.rate_limits and not exchange.rated:
+            wait_s = exchange.wait_s()
+            if wait_s < 0:
+                exchange.refuse(route.rate_limit_status)
+                return
+            if wait_s:
+                self._body = None  # what comes meanwhile is kept, within bounds
+                self.engine.loop.call_later(wait_s, self._wait_is_over, exchange)
+                return
         self._body = BodyReader(request) if request.has_body else None
         if route.conn_limits and not exchange.limited and not exchange.admitted():
             exchange.refuse(route.conn_limit_status)
@@ -307,6 +316,11 @@ class ClientConnection(Endpoint):
             self._feed_body(exchange, data)
         elif exchange.streaming:
             exchange.start()
+
+    def _wait_is_over(self, exchange: Exchange) -> None:
+        if self.exchange is exchange:
+            self.read_on()
+            self._begin_body(exchange)
 
     def _feed_body(self, exchange: Exchange, data: bytes) -> None:
         body = self._body

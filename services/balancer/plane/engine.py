@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
+from services.balancer.core.rates import Buckets, OwnBuckets
 from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
@@ -76,6 +77,7 @@ class Engine:
         self._zones = zones if zones is not None else {}
         self.totals = Totals()
         self.clients: set[ClientConnection] = set()
+        self.buckets: Buckets = OwnBuckets()
         self.places: Places = places if places is not None else OwnPlaces()
         self.listeners: dict[str, ListenerState] = {}
         self.pools: dict[str, Pool] = {}

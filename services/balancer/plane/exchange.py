@@ -8,6 +8,7 @@ from services.balancer.compose import framing_lines
 from services.balancer.core.course import Course, shown_status
 from services.balancer.core.peers import Peer
 from services.balancer.core.places import Place
+from services.balancer.core.rates import wait_ms
 from services.balancer.core.retry import BY_STATUS, Attempt, Condition, counts_as_failure, final_status, may_retry
 from services.balancer.core.variables import Try
 from services.balancer.plane.downhead import client_head
@@ -55,6 +56,7 @@ class Exchange(Facts):
     limited_by: tuple[Place, ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
     place: Waiting | None = None  # in the queue
+    rated = False  # its rates have been looked at
     limited = False  # its limits have been looked at
     fresh = True  # nothing of its body has been looked at
     shown = 0  # the status that clients see; 0 is that of the answer
@@ -96,6 +98,18 @@ class Exchange(Facts):
             if place[1]:
                 self.limited_by = (*self.limited_by, place)
         return True
+
+    def wait_s(self) -> float:
+        """How long the request has to wait by the rates of its route; below 0 it may not come (nginx ``limit_req``)."""
+        self.rated = True
+        limits = [(limit.rate, limit.key.render(self)) for limit in self.route.rate_limits]
+        asked = [(rate, key) for rate, key in limits if key]
+        delay_ms = wait_ms(asked, self.engine.buckets, int(self.engine.time() * 1000))
+        if delay_ms and self.route.rate_limit_dry_run:
+            what = "request would be refused" if delay_ms < 0 else "request would wait"
+            self.engine.warn(what, zone=asked[0][0].zone, wait_ms=max(delay_ms, 0))
+            return 0.0
+        return delay_ms / 1000
 
     def _leave_limits(self) -> None:
         for place in self.limited_by:
@@ -255,6 +269,7 @@ class Exchange(Facts):
     def succeed(self, before: Exchange) -> None:
         """Take over the request of an exchange that an error has ended, with what there is of its body."""
         self.started_at = before.started_at
+        self.rated = before.rated
         self.failures = (*before.failures, Try("", 0, None, None, None))
         self.limited, self.limited_by, before.limited_by = before.limited, before.limited_by, ()
         self.fresh = before.fresh

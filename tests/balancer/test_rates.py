@@ -1,0 +1,136 @@
+"""Limits on the rate of requests: the arithmetic of the buckets, and the same limits behind a real nginx."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.balancer.core.rates import ONE, REFUSED, UNDELAYED, OwnBuckets, Rate, wait_ms
+from tests.balancer.support import Upstream, eventually, request, running, settings_for
+from tests.balancer.test_nginx_parity import Front, both, upstream_block
+from tests.balancer.test_nginx_parity import directory as directory
+
+Start = Callable[..., Awaitable[Upstream]]
+
+
+@pytest.mark.parametrize(
+    ("rate", "times_ms", "waits"),
+    [
+        (Rate("z", 1000), [0, 0, 999, 1000, 1999, 2000], [0, -1, -1, 0, -1, 0]),
+        (Rate("z", 2000, burst=3000), [0, 0, 0, 0, 0, 500, 5000], [0, 500, 1000, 1500, -1, 1500, 0]),
+        (Rate("z", 2000, burst=3000, free=2000), [0, 0, 0, 0, 0], [0, 0, 0, 500, -1]),
+        (Rate("z", 2000, burst=1000, free=UNDELAYED), [0, 0, 0, 499, 500], [0, 0, -1, -1, 0]),
+        (Rate("z", 500), [0, 1999, 2000], [0, -1, 0]),
+    ],
+)
+def test_buckets_leak_and_run_over(rate: Rate, times_ms: list[int], waits: list[int]) -> None:
+    buckets = OwnBuckets()
+    assert [wait_ms([(rate, b"k")], buckets, now_ms) for now_ms in times_ms] == waits
+
+
+def test_a_request_counts_for_all_its_limits_or_for_none() -> None:
+    buckets, wide, narrow = OwnBuckets(), Rate("w", 1000, burst=9000), Rate("n", 1000)
+    both = [(wide, b"a"), (narrow, b"b")]
+    assert [wait_ms(both, buckets, 0) for _ in range(3)] == [0, REFUSED, REFUSED]
+    assert buckets.level(wide, b"a", 0) == ONE, "what was refused is not counted anywhere"
+    assert wait_ms([], buckets, 0) == 0
+
+
+def test_keys_that_came_last_are_remembered() -> None:
+    buckets, rate = OwnBuckets(), Rate("z", 1000, keys=2)
+    waits = [wait_ms([(rate, key)], buckets, 0) for key in (b"a", b"b", b"a", b"c", b"a", b"b")]
+    assert waits == [0, 0, REFUSED, 0, REFUSED, 0], "a has asked again before c came, so b made room"
+
+
+@given(
+    st.lists(st.integers(0, 3000), min_size=1, max_size=60),
+    st.integers(1, 20_000),
+    st.integers(0, 10),
+    st.integers(0, 10),
+)
+def test_no_more_come_through_than_the_rate_and_the_burst_allow(
+    gaps_ms: list[int], per_s: int, burst: int, free: int
+) -> None:
+    buckets, rate = OwnBuckets(), Rate("z", per_s, burst * ONE, free * ONE)
+    now_ms, let_in = 0, []
+    for gap_ms in gaps_ms:
+        now_ms += gap_ms
+        delay_ms = wait_ms([(rate, b"k")], buckets, now_ms)
+        if delay_ms != REFUSED:
+            let_in.append(now_ms)
+            assert 0 <= delay_ms <= burst * ONE * 1000 // per_s
+    for first, since_ms in enumerate(let_in):
+        for last in range(first, len(let_in)):
+            leaked = (let_in[last] - since_ms) * per_s / 1000 + (last - first)  # cut off once for every request
+            assert (last - first) * ONE <= burst * ONE + leaked + ONE
+
+
+ZONES = "limit_req_zone $arg_k zone=slow:1m rate=2r/m; limit_req_zone $arg_j zone=other:1m rate=1r/m; "
+LIMITS = {
+    "/plain": "limit_req zone=slow;",
+    "/burst": "limit_req zone=slow burst=2 nodelay; limit_req_status 429; limit_req_log_level warn;",
+    "/free": "limit_req zone=slow burst=3 delay=3;",
+    "/two": "limit_req zone=slow burst=3 nodelay; limit_req zone=other nodelay;",
+    "/dry": "limit_req zone=slow; limit_req_dry_run on;",
+    "/page": "limit_req zone=slow; error_page 503 @up;",
+}
+
+
+def limited(server: Upstream, locations: dict[str, str], zones: str) -> str:
+    text = " ".join(f"location {path} {{ {limits} proxy_pass http://app; }}" for path, limits in locations.items())
+    return (
+        zones + upstream_block([server], [""]) + f"server {{ listen LISTEN; location @up {{ return 200 up; }} {text} }}"
+    )
+
+
+async def test_requests_that_come_too_fast_are_refused_alike(upstream: Start, directory: Path) -> None:
+    async with both(directory, limited(await upstream("a"), LIMITS, ZONES)) as (theirs, ours):
+        for path in LIMITS:
+            for query in (f"?k={path}", "", f"?k={path}2&j=x", f"?j={path}"):
+                seen = [
+                    [(await front.send(request("GET", path + query))).status for _ in range(5)]
+                    for front in (ours, theirs)
+                ]
+                assert seen[0] == seen[1], path + query
+
+
+async def test_requests_wait_for_their_turn_alike(upstream: Start, directory: Path) -> None:
+    zones = "limit_req_zone $arg_k zone=fast:1m rate=10r/s; "
+    text = limited(await upstream("a"), {"/": "limit_req zone=fast burst=3 delay=1;"}, zones)
+
+    async def waits(front: Front, wire: bytes) -> list[tuple[int, float]]:
+        began = time.monotonic()
+
+        async def send() -> tuple[int, float]:
+            return (await front.send(wire)).status, time.monotonic() - began
+
+        return sorted(await asyncio.gather(*(send() for _ in range(6))), key=lambda one: (one[0], one[1]))
+
+    async with both(directory, text) as fronts:
+        for front in fronts:
+            for wire in (request("GET", "/?k=a"), request("POST", "/?k=b", body=b"body")):
+                done = await waits(front, wire)
+                assert [status for status, _ in done] == [200] * 4 + [503] * 2
+                for (_, took_s), least_s in zip(done, (0, 0, 0.09, 0.19), strict=False):
+                    assert took_s >= least_s
+
+
+async def test_who_leaves_while_waiting_is_forgotten_and_pipelined_requests_wait_their_turn(upstream: Start) -> None:
+    server = await upstream("a")
+    limit = {"key": "$arg_k", "per_s": 5, "burst": 9}
+    async with running(settings_for([server], location={"rate_limits": [limit]})) as handle:
+        gone = await handle.client()
+        gone.send(request("GET", "/1?k=a") + request("GET", "/2?k=a"))
+        await gone.answer()
+        gone.writer.transport.abort()
+        client = await handle.client()
+        client.send(request("GET", "/3?k=a") + request("GET", "/4"))
+        assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+        await eventually(lambda: handle.balancer.engine.totals.client_aborts == 1)
+        assert [head.split(b" ")[1] for head in server.heads] == [b"/1?k=a", b"/3?k=a", b"/4"]
