@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.balancer.beside import Start, Visit, alike, received, stubborn
-from tests.balancer.support import Upstream, eventually, request
+from tests.balancer.support import Upstream, answer, eventually, request
 from tests.balancer.test_nginx_parity import both
 from tests.balancer.test_nginx_parity import directory as directory
 
@@ -119,6 +119,66 @@ async def test_slow_clients_have_as_long_as_they_go_on_reading(upstream: Start, 
         return [count >= 16 << 20 for count in await asyncio.gather(*map(sip, clients))]
 
     assert await alike(directory, text, scene) == [True, True]
+
+
+async def test_slow_upstreams_have_as_long_as_they_go_on_reading(upstream: Start, directory: Path) -> None:
+    """One that takes nothing within the time to send has failed, and another one is asked."""
+    size = 16 << 20
+
+    async def sip(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        count = 0
+        with contextlib.suppress(ConnectionError):
+            if head.startswith(b"PUT /stuck"):
+                await up.release.wait()
+            while count < size and (data := await reader.read(1 << 17)):
+                count += len(data)
+                await asyncio.sleep(len(data) / (8 << 20))
+        writer.write(answer(b"%d" % count))
+
+    first, second = await upstream("a", sip), await upstream("b")
+    text = f"""
+      log_format told '$uri $upstream_status';
+      upstream app {{ server {first.address} max_fails=0; server {second.address} backup; }}
+      server {{
+        listen LISTEN; access_log ACCESS_LOG told; client_max_body_size 0; client_body_buffer_size 32m;
+        location / {{ proxy_pass http://app; proxy_send_timeout 1s; }}
+      }}
+    """
+
+    async def scene(visit: Visit) -> Any:
+        slow, stuck = await visit.client(), await visit.client()
+        slow.send(request("PUT", "/slow", body=bytes(size)))
+        stuck.send(request("PUT", "/stuck", body=bytes(size)))
+        bodies = [(await client.answer()).body for client in (slow, stuck)]
+        return bodies, sorted(await visit.log(2))
+
+    assert await alike(directory, text, scene) == ([b"%d" % size, b"b"], ["/slow 200", "/stuck 504, 200"])
+    first.release.set()
+
+
+async def test_a_connection_that_still_has_to_take_a_body_is_not_used_again(upstream: Start, directory: Path) -> None:
+    async def refuse(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        if head.startswith(b"GET"):
+            writer.write(answer(b"ok"))
+        else:
+            writer.write(answer(b"no", "413 Too much"))
+            await up.release.wait()  # and reads nothing of the body
+            writer.close()
+
+    server = await upstream("a", refuse)
+    text = site(server, "client_max_body_size 0; client_body_buffer_size 32m; proxy_set_header Connection '';")
+    text = text.replace("max_conns=1;", "; keepalive 4;")
+
+    async def scene(visit: Visit) -> Any:
+        client = await visit.client()
+        client.send(request("PUT", "/off", body=bytes(16 << 20)))
+        statuses = [(await client.answer()).status]
+        client = await visit.client()
+        return [*statuses, (await client.get("/off")).status]
+
+    assert await alike(directory, text, scene) == [413, 200]
+    server.release.set()
 
 
 BROKEN = [

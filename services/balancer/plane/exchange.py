@@ -245,7 +245,9 @@ class Exchange(Facts):
                 client.go_on(self, page)
                 return
             self.route, page = route, None
-        self.stays = self.request.keep_alive and self.body_complete and client.may_stay and status not in ENDS_CONNECTION
+        self.stays = (
+            self.request.keep_alive and self.body_complete and client.may_stay and status not in ENDS_CONNECTION
+        )
         if page is None:
             wire = error_page(self, status, close=not self.stays)
         else:
@@ -476,7 +478,7 @@ class Exchange(Facts):
         if self.wraps:
             self.body_bytes += len(LAST_CHUNK)
             self.connection.transport.write(LAST_CHUNK)
-        if reusable and self.body_complete:
+        if reusable and self.body_complete and connection.all_sent:
             if self.connection.stalled:
                 connection.resume()
             self.pool.put(connection)

@@ -32,6 +32,7 @@ class UpstreamConnection(Endpoint):
         "_scanner",
         "_stats",
         "_transport",
+        "_unsent",
         "_wheel",
         "exchange",
         "home",
@@ -61,6 +62,7 @@ class UpstreamConnection(Endpoint):
         self._interims = 0
         self._scanner: ChunkedScanner | None = None
         self._read_timeout_s = 60.0
+        self._unsent = 0  # what waited to be sent when that was looked at last, while it is too much
 
     # Events of the transport
 
@@ -96,10 +98,12 @@ class UpstreamConnection(Endpoint):
             exchange.broken_off(f"closed inside the answer: {exc or 'end of stream'}")
 
     def pause_writing(self) -> None:
+        self._unsent = self._transport.waiting_bytes()
         if self.exchange is not None:
             self.exchange.upstream_full()
 
     def resume_writing(self) -> None:
+        self._unsent = 0
         if self.exchange is not None:
             self.exchange.upstream_ready()
 
@@ -108,10 +112,17 @@ class UpstreamConnection(Endpoint):
         if exchange is None:
             self.pool.discard(self)
             self.close()
+        elif self._takes_more():
+            self._wheel.arm(self, self._read_timeout_s)
         elif self._framing is None:
-            exchange.attempt_failed(Condition.TIMEOUT, "read timed out")
+            exchange.attempt_failed(Condition.TIMEOUT, "send timed out" if self._unsent else "read timed out")
         else:
             exchange.broken_off("read timed out inside the answer")
+
+    def _takes_more(self) -> bool:
+        """Whether some of what waited to be sent has gone since that was looked at."""
+        before, self._unsent = self._unsent, min(self._unsent, self._transport.waiting_bytes())
+        return self._unsent < before
 
     # Commands of the exchange
 
@@ -128,6 +139,11 @@ class UpstreamConnection(Endpoint):
     def write(self, data: bytes) -> None:
         self._stats.sent += len(data)
         self._transport.write(data)
+
+    @property
+    def all_sent(self) -> bool:
+        """Whether nothing waits here to be sent; an early answer may overtake the body."""
+        return not self._transport.waiting_bytes()
 
     def expect_within(self, delay_s: float) -> None:
         self._read_timeout_s = delay_s
