@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from typing import Any
 
 from services.balancer.acceleration import BUILDS, HERE, MODULES, SWITCH, digest, fitting
 
+_LOCK = BUILDS / "lock"
+
 
 def build() -> Path:
     """Compile the sources as they are now, unless that is done; raises OSError or RuntimeError saying what is missing."""
@@ -22,8 +25,13 @@ def build() -> Path:
     if there is not None:
         return there
     _check_tools()
-    folder = BUILDS / digest()
     BUILDS.mkdir(parents=True, exist_ok=True)
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another build clears away what it finds
+        return fitting() or _build(BUILDS / digest())
+
+
+def _build(folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="building-", dir=BUILDS) as name:
         result = Path(name) / "result"
         work = subprocess.run(
@@ -35,7 +43,7 @@ def build() -> Path:
         if BUILDS / digest() != folder:
             raise RuntimeError("the sources were edited meanwhile")
         for old in BUILDS.iterdir():
-            if old != Path(name):
+            if old not in (Path(name), _LOCK):
                 shutil.rmtree(old)
         result.rename(folder)
     return folder

@@ -12,6 +12,7 @@ from typing import cast
 
 from services.balancer.core.groups import Group
 from services.balancer.core.places import Places
+from services.balancer.core.rates import Buckets
 from services.balancer.core.roster import Member
 from services.balancer.core.shared import Memory
 from services.balancer.fleet import WorkerView, nothing
@@ -35,8 +36,8 @@ HANDSHAKE_S = 10
 class Balancer:
     """One process' worth of balancer. ``start``, then ``reload`` any number of times, then ``stop``.
 
-    A worker of several is one with ``probes=False``, the zones' memory and the places they share, and ``accept_on`` its
-    share of the sockets.
+    A worker of several is one with ``probes=False``, the zones' memory, the places and buckets that they
+    share, and ``accept_on`` its share of the sockets.
     """
 
     def __init__(
@@ -47,12 +48,13 @@ class Balancer:
         *,
         zones: Mapping[str, Memory] | None = None,
         places: Places | None = None,
+        buckets: Buckets | None = None,
         probes: bool = True,
     ) -> None:
         """To be made where the event loop runs."""
         self.plan = plan
         self.sockets = sockets if sockets is not None else Sockets()
-        self.engine = Engine(asyncio.get_running_loop(), plan, log.warning, zones, places)
+        self.engine = Engine(asyncio.get_running_loop(), plan, log.warning, zones, places, buckets)
         self.judged: Callable[[Group], None] = lambda group: None
         probed = self.engine.groups if probes else list
         self.prober = Prober(probed, self.time, log.warning, lambda group: self.judged(group))

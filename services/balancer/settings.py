@@ -175,7 +175,7 @@ class ConnLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """At most ``per_s`` requests a second for each value of ``key`` (nginx ``limit_req``), in each worker.
+    """At most ``per_s`` requests a second for each value of ``key`` (nginx ``limit_req``).
 
     What comes faster waits for its turn, up to ``burst`` requests; more are refused. The first ``undelayed`` of the burst
     do not wait (nginx ``delay=``), with ``all`` none does (nginx ``nodelay``). ``zone`` shares the count; of its values of

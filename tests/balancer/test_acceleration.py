@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -63,6 +65,25 @@ def test_a_build_that_is_ended_leaves_nothing_behind(clone: Path) -> None:
         os.killpg(build.pid, signal.SIGTERM)
         assert build.wait() == 143
     assert not folder.exists()
+
+
+def test_builds_wait_for_each_other_and_look_again(clone: Path) -> None:
+    (clone / "services" / "balancer" / "core" / "another.py").touch()
+    made = BUILDS / digest(clone / "services" / "balancer")
+    BUILDS.mkdir(parents=True, exist_ok=True)
+    with (BUILDS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [sys.executable, "-m", "services.balancer.mypyc_build"], cwd=clone, text=True, stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(clone)},
+        ) as build:  # fmt: skip
+            while not re.search(rf"-> FLOCK +ADVISORY +WRITE {build.pid} ", Path("/proc/locks").read_text()):
+                assert build.poll() is None
+            made.mkdir()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            said, _ = build.communicate()
+    made.rmdir()
+    assert (build.returncode, said) == (0, f"the balancer's hot path is compiled: {made}\n")
 
 
 def _command(pid: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.balancer.core.rates import ONE, REFUSED, UNDELAYED, OwnBuckets, Rate, wait_ms
+from services.balancer.plane.shared_buckets import WAYS, SharedBuckets
+from tests.balancer.programs import program
 from tests.balancer.support import Upstream, eventually, request, running, settings_for
 from tests.balancer.test_nginx_parity import Front, both, upstream_block
 from tests.balancer.test_nginx_parity import directory as directory
@@ -30,8 +33,35 @@ Start = Callable[..., Awaitable[Upstream]]
     ],
 )
 def test_buckets_leak_and_run_over(rate: Rate, times_ms: list[int], waits: list[int]) -> None:
-    buckets = OwnBuckets()
-    assert [wait_ms([(rate, b"k")], buckets, now_ms) for now_ms in times_ms] == waits
+    own, shared = OwnBuckets(), SharedBuckets.create(sets=1)
+    assert [wait_ms([(rate, b"k")], own, now_ms) for now_ms in times_ms] == waits
+    assert [wait_ms([(rate, b"k")], shared, 5000 + now_ms) for now_ms in times_ms] == waits
+    shared.close()
+
+
+def test_buckets_in_shared_memory_are_those_of_all_processes() -> None:
+    one, rate = SharedBuckets.create(sets=1), Rate("z", 1000, burst=2000)
+    two = SharedBuckets(os.dup(one.fd), sets=1)
+    assert [wait_ms([(rate, b"k")], buckets, 1000) for buckets in (one, two, one, two, one)] == [0, 1000, 2000, -1, -1]
+    assert wait_ms([(Rate("other", 1000), b"k")], two, 1000) == 0
+    for number in range(WAYS):
+        assert wait_ms([(rate, b"%d" % number)], two, 2000) == 0, "the oldest make room"
+    assert wait_ms([(rate, b"k")], one, 2000) == 0
+    one.close()
+    two.close()
+
+
+async def test_rates_are_limited_over_all_workers(upstream: Start, tmp_path: Path) -> None:
+    limit = {"key": "$remote_addr", "per_s": 0.01, "burst": 9, "undelayed": 9}
+    limited = {"path": "/", "upstream": "app", "rate_limits": [limit]}
+    async with program(tmp_path, [await upstream("a")], workers=2, locations=[limited]) as running:
+        statuses = []
+        for _ in range(24):
+            client = await running.client()
+            statuses.append((await client.get()).status)
+            client.close()
+        assert statuses == [200] * 10 + [503] * 14
+        assert all(worker["requests"] for worker in (await running.status())["workers"])
 
 
 def test_a_request_counts_for_all_its_limits_or_for_none() -> None:

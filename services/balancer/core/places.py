@@ -7,7 +7,7 @@ from typing import Final, Protocol
 Place = tuple[str, bytes]
 """What is limited (the name of a limit's zone; "" for clients), and the key that counts for itself."""
 
-ALL_CLIENTS: Final = ("", b"")
+ALL_CLIENTS: Final = ("", b"*")
 
 
 class Places(Protocol):

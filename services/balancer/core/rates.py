@@ -32,7 +32,14 @@ class Rate:
 
 
 class Buckets(Protocol):
-    """The buckets of all zones, of this process or of several together. Times in milliseconds of one clock."""
+    """The buckets of all zones, of this process or of several together. Times in milliseconds of one clock.
+
+    ``with`` them, nobody else looks or pours.
+    """
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
     def level(self, rate: Rate, key: bytes, now_ms: int) -> int:
         """What the bucket would hold with one more request."""
@@ -49,14 +56,19 @@ class OwnBuckets:
     def __init__(self) -> None:
         self._zones: dict[str, OrderedDict[bytes, tuple[int, int]]] = {}  # level and time of the last request
 
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
     def level(self, rate: Rate, key: bytes, now_ms: int) -> int:
         zone = self._zones.get(rate.zone)
         bucket = zone.get(key) if zone is not None else None
         if zone is None or bucket is None:
             return 0
         zone.move_to_end(key)
-        before, at_ms = bucket
-        return max(0, before - rate.per_s * (now_ms - at_ms) // 1000 + ONE)
+        return risen(rate, *bucket, now_ms)
 
     def pour(self, rate: Rate, key: bytes, now_ms: int) -> int:
         level = self.level(rate, key, now_ms)
@@ -68,14 +80,20 @@ class OwnBuckets:
         return level
 
 
+def risen(rate: Rate, before: int, at_ms: int, now_ms: int) -> int:
+    """What a bucket that held ``before`` would hold with one more request; clocks of loops may be a little behind."""
+    return max(0, before - rate.per_s * max(0, now_ms - at_ms) // 1000 + ONE)
+
+
 def wait_ms(asked: Sequence[tuple[Rate, bytes]], buckets: Buckets, now_ms: int) -> int:
     """How long a request with these keys has to wait, or REFUSED; only a request that is let in is counted."""
-    for rate, key in asked:
-        if buckets.level(rate, key, now_ms) > rate.burst:
-            return REFUSED
-    waits = [
-        (level - rate.free) * 1000 // rate.per_s
-        for rate, key in asked
-        if (level := buckets.pour(rate, key, now_ms)) > rate.free
-    ]
+    with buckets:
+        for rate, key in asked:
+            if buckets.level(rate, key, now_ms) > rate.burst:
+                return REFUSED
+        waits = [
+            (level - rate.free) * 1000 // rate.per_s
+            for rate, key in asked
+            if (level := buckets.pour(rate, key, now_ms)) > rate.free
+        ]
     return max(waits, default=0)

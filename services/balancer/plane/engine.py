@@ -68,6 +68,7 @@ class Engine:
         warn: Callable[..., object],
         zones: Mapping[str, Memory] | None = None,
         places: Places | None = None,
+        buckets: Buckets | None = None,
     ) -> None:
         self.loop = loop
         self.time = loop.time
@@ -77,7 +78,7 @@ class Engine:
         self._zones = zones if zones is not None else {}
         self.totals = Totals()
         self.clients: set[ClientConnection] = set()
-        self.buckets: Buckets = OwnBuckets()
+        self.buckets: Buckets = buckets if buckets is not None else OwnBuckets()
         self.places: Places = places if places is not None else OwnPlaces()
         self.listeners: dict[str, ListenerState] = {}
         self.pools: dict[str, Pool] = {}

@@ -42,12 +42,12 @@ class SharedPlaces:
 
     def take(self, place: Place, most: int) -> bool:
         row = self._rows.get(place, -1)
-        digest = 0 if row >= 0 else _digest(place)
-        bucket = row // WAYS if row >= 0 else digest % self._buckets
+        name = 0 if row >= 0 else digest(place)
+        bucket = row // WAYS if row >= 0 else name % self._buckets
         fcntl.lockf(self.fd, fcntl.LOCK_EX, 1, bucket)
         try:
             if row < 0:
-                row = self._row(bucket * WAYS, digest)
+                row = self._row(bucket * WAYS, name)
             if row < 0 or self._taken(row) >= most:
                 return False
             self._counts[self._own + row] += 1
@@ -65,14 +65,14 @@ class SharedPlaces:
     def _taken(self, row: int) -> int:
         return sum(self._counts[row : row + self._columns[0] * self._all : self._all].tolist())
 
-    def _row(self, first: int, digest: int) -> int:
-        """The row of a digest, made if there is none yet; -1 when there is no room. To be called with the lock."""
+    def _row(self, first: int, name: int) -> int:
+        """The row of this digest, made if there is none yet; -1 when there is no room. To be called with the lock."""
         known = self._digests[first : first + WAYS].tolist()
-        if digest in known:
-            return first + known.index(digest)
+        if name in known:
+            return first + known.index(name)
         for row in range(first, first + WAYS):
             if not self._taken(row):
-                self._digests[row] = digest
+                self._digests[row] = name
                 return row
         logs.get("limits").error("no room to count one more key of a limit, it is not let in")
         return -1
@@ -114,7 +114,7 @@ def _size(buckets: int) -> int:
     return _DIGESTS_AT + buckets * WAYS * (_DIGEST + COLUMNS * _COUNT)
 
 
-def _digest(place: Place) -> int:
+def digest(place: Place) -> int:
     """Not 0, which a row has that was never used."""
     zone, key = place
     hashed = hashlib.blake2b(b"%b\0%b" % (zone.encode(), key), digest_size=8).digest()

@@ -15,6 +15,7 @@ from services.balancer.core.roster import Passive
 from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.prober import Prober
+from services.balancer.plane.shared_buckets import SharedBuckets
 from services.balancer.plane.shared_places import KeptPlaces
 from services.balancer.plane.tls import server_context
 from services.balancer.plane.zone import COLUMNS, KeptZone
@@ -23,7 +24,7 @@ from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures, group_figures, total
 from services.balancer.workers.backoff import Backoff
 from services.balancer.workers.hand import Hand
-from services.balancer.workers.messages import Adopt, Limits, Roster, Socket, Zone
+from services.balancer.workers.messages import Adopt, Limits, Rates, Roster, Socket, Zone
 from services.common.logs import Logger
 
 BEAT_S = 1.0
@@ -45,6 +46,7 @@ class Crew:
         self.time = asyncio.get_running_loop().time
         self._zones: dict[str, KeptZone] = {}
         self._places = KeptPlaces.create()
+        self._buckets = SharedBuckets.create()
         self._groups: dict[str, Group] = {}
         self._prober = Prober(self._groups.values, self.time, log.warning, self._judge)
         self._hands: dict[int, Hand] = {}
@@ -194,6 +196,7 @@ class Crew:
             memory.close()
         self._zones.clear()
         self._places.close()
+        self._buckets.close()
 
     # Workers
 
@@ -264,6 +267,7 @@ class Crew:
             hand.tell(Zone(group=name, column=hand.column), memory.fd)
         self._places.grant(hand.column)
         hand.tell(Limits(column=hand.column), self._places.fd)
+        hand.tell(Rates(), self._buckets.fd)
         problem = await hand.adopt(self._orders())
         hand.ready = hand.served = not problem
         return problem
@@ -331,7 +335,10 @@ class Crew:
 
     def _replace_hung(self, hung: list[Hand]) -> None:
         """Kill what hangs; if one of them keeps the others waiting for a lock, then that one alone."""
-        holders = {self._places.holder(), *(memory.holder() for memory in self._zones.values())} if hung else set()
+        holders: set[int] = set()
+        if hung:
+            holders = {self._places.holder(), self._buckets.holder()}
+            holders |= {memory.holder() for memory in self._zones.values()}
         for hand in [hand for hand in hung if hand.pid in holders] or hung:
             self._log.error("worker hangs, it is killed", worker=hand.number, pid=hand.pid)
             hand.kill()

@@ -29,6 +29,10 @@ class Limits(WithDescriptor, frozen=True, kw_only=True):
     column: int
 
 
+class Rates(WithDescriptor, frozen=True, kw_only=True):
+    """The memory of limits of rate."""
+
+
 class Adopt(Message, frozen=True, kw_only=True):
     """Serve by these settings, with groups that are as told; answered by Adopted."""
 
@@ -78,5 +82,5 @@ class Report(Message, frozen=True, kw_only=True):
     figures: Figures
 
 
-ToWorker = Socket | Zone | Limits | Adopt | Roster | Accept | Ask | Leave
+ToWorker = Socket | Zone | Limits | Rates | Adopt | Roster | Accept | Ask | Leave
 ToMaster = Adopted | Accepting | Report

@@ -19,6 +19,7 @@ import uvloop
 from services.balancer.channel import Channel, inherited
 from services.balancer.core.groups import Group
 from services.balancer.core.roster import Member
+from services.balancer.plane.shared_buckets import SharedBuckets
 from services.balancer.plane.shared_places import SharedPlaces
 from services.balancer.plane.zone import ZoneMemory
 from services.balancer.server import GRACE_S, Balancer
@@ -33,6 +34,7 @@ from services.balancer.workers.messages import (
     Ask,
     Leave,
     Limits,
+    Rates,
     Report,
     Roster,
     Socket,
@@ -53,6 +55,7 @@ class Worker:
         self._sockets = Sockets()
         self._zones: dict[str, ZoneMemory] = {}
         self._places: SharedPlaces | None = None
+        self._buckets: SharedBuckets | None = None
         self._balancer: Balancer | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
@@ -82,6 +85,8 @@ class Worker:
                 self._zones[group] = ZoneMemory(fd, column)
             case Limits(column=column):
                 self._places = SharedPlaces(fd, column)
+            case Rates():
+                self._buckets = SharedBuckets(fd)
             case Adopt():
                 self._channel.send(Adopted(problem=await self._adopt(message)))
             case Roster(group=group, members=members):
@@ -104,7 +109,8 @@ class Worker:
         try:
             if self._balancer is None:
                 self._balancer = Balancer(
-                    plan, logs.get("worker"), self._sockets, zones=self._zones, places=self._places, probes=False
+                    plan, logs.get("worker"), self._sockets,
+                    zones=self._zones, places=self._places, buckets=self._buckets, probes=False,
                 )
                 await self._balancer.accept_on(())
                 await self._balancer.start()

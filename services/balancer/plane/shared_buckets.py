@@ -1,0 +1,77 @@
+"""Buckets of rate limits that all workers share, in one anonymous file that every process maps.
+
+A row is a digest of zone and key, the level of the bucket, and the time of its last request. Rows are gathered in sets;
+where a set is full, the bucket that was asked for longest ago makes room. Nothing in it belongs to a process, so one that
+dies leaves nothing to give back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+
+from services.balancer.core.rates import Rate, risen
+from services.balancer.plane.shared_places import digest
+from services.balancer.plane.zone import holder
+
+SETS = 4096
+WAYS = 16
+_ROW = 3  # words
+
+
+class SharedBuckets:
+    """``with`` it, no other process looks or pours. Takes over the descriptor, of memory for so many sets of WAYS rows."""
+
+    def __init__(self, fd: int, sets: int = SETS) -> None:
+        self.fd = fd
+        self._sets = sets
+        self._memory = mmap.mmap(fd, _size(sets))
+        self._words = memoryview(self._memory).cast("q")
+
+    @classmethod
+    def create(cls, sets: int = SETS) -> SharedBuckets:
+        """Fresh memory."""
+        fd = os.memfd_create("balancer-buckets")
+        os.ftruncate(fd, _size(sets))
+        return cls(fd, sets)
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self.fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.lockf(self.fd, fcntl.LOCK_UN)
+
+    def level(self, rate: Rate, key: bytes, now_ms: int) -> int:
+        at, found = self._row(rate, key)
+        return risen(rate, self._words[at + 1], self._words[at + 2], now_ms) if found else 0
+
+    def pour(self, rate: Rate, key: bytes, now_ms: int) -> int:
+        level, words = self.level(rate, key, now_ms), self._words
+        at, _ = self._row(rate, key)
+        words[at], words[at + 1], words[at + 2] = digest((rate.zone, key)), level, now_ms
+        return level
+
+    def _row(self, rate: Rate, key: bytes) -> tuple[int, bool]:
+        """Where the row of a bucket is, or the one that makes room for it."""
+        wanted = digest((rate.zone, key))
+        first = wanted % self._sets * WAYS * _ROW
+        row = self._words[first : first + WAYS * _ROW].tolist()
+        known, times = row[::_ROW], row[2::_ROW]
+        if wanted in known:
+            return first + known.index(wanted) * _ROW, True
+        return first + times.index(min(times)) * _ROW, False
+
+    def holder(self) -> int:
+        return holder(self.fd)
+
+    def close(self) -> None:
+        if not self._memory.closed:
+            self._words.release()
+            self._memory.close()
+            os.close(self.fd)
+
+
+def _size(sets: int) -> int:
+    """In bytes; pages that nobody touches cost nothing."""
+    return sets * WAYS * _ROW * 8
