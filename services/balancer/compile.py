@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from services.balancer.core.gzipping import Gzip
 from services.balancer.core.patterns import compile_pattern, marked_pattern
 from services.balancer.core.retry import CONFIGURABLE, Condition, RetryPolicy
 from services.balancer.core.rewriting import CookieRewriting, Redirection
@@ -186,3 +187,19 @@ def cookie_rewriting(location: Location) -> CookieRewriting:
         for pairs in (location.cookie_domains, location.cookie_paths)
     )
     return CookieRewriting(domains, paths)
+
+
+def gzip_of(location: Location) -> Gzip | None:
+    gzip = location.gzip
+    if gzip is None:
+        return None
+    types = None if "*" in gzip.types else frozenset(kind.lower().encode() for kind in gzip.types)
+    return Gzip(
+        types=types,
+        min_bytes=gzip.min_bytes,
+        level=gzip.level,
+        least_minor=int(gzip.http_version[-1]),
+        vary=gzip.vary,
+        proxied=gzip.proxied,
+        flushes=not location.buffering,
+    )

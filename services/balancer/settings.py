@@ -229,6 +229,20 @@ class SiteClients(LocationClients, frozen=True, kw_only=True, forbid_unknown_fie
     head_bytes: Annotated[int, Meta(ge=1024, le=1 << 20)] | None = None
 
 
+class Gzip(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Compress answers of upstreams for clients that accept it (nginx ``gzip on``).
+
+    Those with status 200, 403 or 404 and one of ``types``, where ``*`` is all, unless they are compressed already.
+    """
+
+    types: list[str] = msgspec.field(default_factory=lambda: ["text/html"])
+    min_bytes: Natural = 20
+    level: Annotated[int, Meta(ge=1, le=9)] = 1
+    vary: bool = False
+    proxied: bool = False
+    http_version: Literal["1.0", "1.1"] = "1.1"
+
+
 class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where requests of a path go, and how. Times in seconds, sizes in bytes.
 
@@ -250,6 +264,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     add_headers: dict[str, str] = {}
     add_headers_always: dict[str, str] = {}
     hide_headers: list[str] = []
+    gzip: Gzip | None = None
     underscores_in_headers: bool = False
     variables: dict[str, str] = {}
     next_upstream: list[str] = msgspec.field(default_factory=lambda: ["error", "timeout"])

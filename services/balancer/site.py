@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from services.balancer.compile import Compiler, cookie_rewriting
+from services.balancer.compile import Compiler, cookie_rewriting, gzip_of
 from services.balancer.core.addresses import EXPECTED, unix_path, valid_address
 from services.balancer.core.groups import GroupSettings, KeepAlive
+from services.balancer.core.gzipping import Gzip
 from services.balancer.core.health import CheckSettings, Guards, HeaderRule, Match, StatusRange
 from services.balancer.core.patterns import compile_pattern
 from services.balancer.core.peers import PeerSettings
@@ -141,6 +142,7 @@ class Route:
     add_headers: tuple[tuple[bytes, Template], ...] = ()
     add_headers_always: tuple[tuple[bytes, Template], ...] = ()
     hide_headers: frozenset[bytes] = frozenset()
+    gzip: Gzip | None = None
     underscores: bool = False
     hash_key: Template | None = None
     by_address: bool = False
@@ -177,7 +179,7 @@ class Route:
         object.__setattr__(self, "steady", steady)
         edits = self.add_headers or self.add_headers_always or self.hide_headers or self.redirects or self.cookies
         object.__setattr__(self, "edits_answers", bool(edits))
-        closer = edits or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
+        closer = edits or self.gzip or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
         object.__setattr__(self, "looks_closer", bool(closer))
         decided = self.site_rules or self.rules or self.internal or self.access or self.conn_limits or self.rate_limits
         object.__setattr__(self, "plain", not decided)
@@ -446,6 +448,7 @@ class _Builder(Compiler):
             add_headers=self.headers(f"{where}.add_headers", location.add_headers, more),
             add_headers_always=self.headers(f"{where}.add_headers_always", location.add_headers_always, more),
             hide_headers=frozenset(name.lower().encode() for name in location.hide_headers),
+            gzip=gzip_of(location),
             underscores=location.underscores_in_headers,
             hash_key=self.template(f"{where}.upstream", hash_key, more) if hash_key else None,
             by_address=upstream is not None and upstream.method == "ip_hash",

@@ -211,7 +211,7 @@ http {
   upstream app { server unix:x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
   server {
     listen 127.0.0.1:1 http2; listen unix:y.sock; listen 127.0.0.1:3 ssl;
-    gzip on; client_header_timeout 5s; ssl_protocols SSLv3;
+    gzip_comp_level 11; client_header_timeout 5s; ssl_protocols SSLv3;
     if (-f $request_filename) { return 404; }
     rewrite ^/a /b lost;
     error_page 502 @nowhere;

@@ -24,6 +24,7 @@ from services.balancer.nginx.upstreams import with_port
 from services.balancer.settings import (
     ConnLimit,
     ErrorPage,
+    Gzip,
     HealthCheck,
     Location,
     LocationClients,
@@ -75,6 +76,14 @@ _CLIENTS: dict[str, tuple[str, _Convert]] = {
     "lingering_timeout": ("lingering_timeout_s", seconds),
     "reset_timedout_connection": ("reset_timedout", flag),
 }
+_GZIP: dict[str, tuple[str, _Convert]] = {
+    "gzip_types": ("types", lambda directive, _: ["text/html", *directive.args]),
+    "gzip_min_length": ("min_bytes", size),
+    "gzip_comp_level": ("level", lambda directive, problems: int(one_of(directive, problems, *"123456789"))),
+    "gzip_vary": ("vary", flag),
+    "gzip_proxied": ("proxied", lambda directive, problems: one_of(directive, problems, "off", "any") == "any"),
+    "gzip_http_version": ("http_version", lambda directive, problems: one_of(directive, problems, "1.0", "1.1")),
+}
 _UPSTREAM_URL = re.compile(r"(https?)://(?:(unix:[^:$]+):?|([^/$]+))(.*)", re.DOTALL)
 
 
@@ -95,6 +104,8 @@ class Inherited:
         self.clients: dict[str, Any] = {}  # and afterwards
         self.tls: dict[str, Any] = {}  # towards upstreams
         self.listener_tls: dict[str, Any] = {}
+        self.gzips = False
+        self.gzip: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
         self.names: frozenset[str] = frozenset()  # of named locations of the server
         self.content_type = "text/plain"
@@ -108,6 +119,8 @@ class Inherited:
         fresh.clients = dict(self.clients)
         fresh.tls = dict(self.tls)
         fresh.listener_tls = dict(self.listener_tls)
+        fresh.gzips = self.gzips
+        fresh.gzip = dict(self.gzip)
         fresh.names = self.names
         fresh.content_type = self.content_type
         fresh._lists = {key: list(entries) for key, entries in self._lists.items()}
@@ -184,6 +197,11 @@ class LocationReader:
             shared.clients["keepalive_s"] = seconds(directive, self._problems)
             told = seconds(directive, self._problems, args[1]) if len(args) > 1 else 0
             shared.clients["keepalive_header_s"] = int(told)
+        elif name == "gzip":
+            shared.gzips = flag(directive, self._problems)
+        elif name in _GZIP:
+            key, convert = _GZIP[name]
+            shared.gzip[key] = convert(directive, self._problems)
         elif name in _TLS:
             key, convert = _TLS[name]
             shared.tls[key] = convert(directive, self._problems)
@@ -352,6 +370,7 @@ class LocationReader:
             add_headers={name: value for name, value, always in shared.listed("add_header") if not always},
             add_headers_always={name: value for name, value, always in shared.listed("add_header") if always},
             hide_headers=shared.listed("proxy_hide_header"),
+            gzip=Gzip(**shared.gzip) if shared.gzips else None,
             variables=shared.variables,
             clients=LocationClients(**shared.clients),
             websocket=connection not in (None, "", "close"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.balancer.core.gzipping import Gzip, weak
 from services.balancer.core.rewriting import redirected
 from services.balancer.core.variables import origin
 from services.balancer.plane.own_answers import added_lines, keepalive_lines
@@ -14,6 +15,8 @@ from services.balancer.wire.response import Framing, ResponseHead, with_lines, w
 if TYPE_CHECKING:
     from services.balancer.plane.exchange import Exchange
 
+_WITH_BODY = (Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE)
+_OF_THE_WHOLE = (b"content-length", b"transfer-encoding", b"trailer", b"accept-ranges", b"etag")  # as it was sent to us
 
 def client_head(exchange: Exchange, head: ResponseHead) -> bytes:
     """Render the head and settle on the exchange how the body is framed and whether the connection stays.
@@ -24,7 +27,10 @@ def client_head(exchange: Exchange, head: ResponseHead) -> bytes:
     keep = request.keep_alive and exchange.body_complete and exchange.connection.may_stay
     lines: list[bytes] = []
     rendered = head.plain
-    if framing is Framing.CLOSE:
+    gzip = exchange.route.gzip
+    if gzip is not None and framing in _WITH_BODY and gzip.suits(exchange.status, head):
+        rendered = _packed(exchange, gzip, head, lines)
+    if framing is Framing.CLOSE or exchange.packer is not None:
         exchange.wraps = request.minor == 1
         keep = keep and exchange.wraps
         lines += [b"Transfer-Encoding: chunked"] if exchange.wraps else []
@@ -45,6 +51,21 @@ def client_head(exchange: Exchange, head: ResponseHead) -> bytes:
     if exchange.status != head.status and framing is not Framing.TUNNEL:
         rendered = _under_another_status(exchange.status, head, rendered, lines)
     return with_lines(rendered, *lines) if lines else rendered
+
+
+def _packed(exchange: Exchange, gzip: Gzip, head: ResponseHead, lines: list[bytes]) -> bytes:
+    """The head of an answer that is compressed, if the client accepts that; its framing is gone."""
+    if gzip.vary:
+        lines.append(b"Vary: Accept-Encoding")
+    if not gzip.accepted(exchange.request):
+        return head.plain
+    exchange.packer = gzip.packer()
+    exchange.decodes = head.framing is Framing.CHUNKED
+    lines.append(b"Content-Encoding: gzip")
+    etag = weak(head.get(b"etag"))
+    if etag and b"etag" not in exchange.route.hide_headers:
+        lines.append(b"ETag: " + etag)
+    return without(head.plain, *_OF_THE_WHOLE)
 
 
 def _under_another_status(status: int, head: ResponseHead, rendered: bytes, lines: list[bytes]) -> bytes:

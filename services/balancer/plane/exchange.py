@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.balancer.compose import framing_lines
 from services.balancer.core.course import Course, shown_status
+from services.balancer.core.gzipping import Packer
 from services.balancer.core.peers import Peer
 from services.balancer.core.places import Place
 from services.balancer.core.rates import wait_ms
@@ -43,6 +44,7 @@ class Exchange(Facts):
     upstream_stays = True
     wraps = False  # the answer is chunked by us
     decodes = False  # the answer is dechunked by us
+    packer: Packer | None = None  # the answer is compressed by us
     tunnelling = False
     over = False
     body_complete = True
@@ -412,6 +414,10 @@ class Exchange(Facts):
             self.connection.transport.write(data)
         elif not first or size is None:
             self.connection.transport.write(rendered)
+        elif self.packer is not None:
+            self.connection.transport.write(rendered)
+            self.body_bytes = 0
+            self.relay(data[size:])
         elif self.wraps:
             wrapped = chunk(data[size:])
             self.body_bytes = len(wrapped)
@@ -422,10 +428,18 @@ class Exchange(Facts):
             self.connection.flush_to_tunnel()
 
     def relay(self, data: bytes) -> None:
+        if self.packer is not None:
+            data = self.packer.add(data)
+            if not data:
+                return
         if self.wraps:
             data = chunk(data)
         self.body_bytes += len(data)
         self.connection.transport.write(data)
+
+    def _send_rest_of(self, packer: Packer) -> None:
+        self.packer = None
+        self.relay(packer.end())
 
     def tunnel(self, data: bytes) -> None:
         """Bytes of the client after an upgrade."""
@@ -475,6 +489,8 @@ class Exchange(Facts):
         connection.detach()
         if self.answer_head is not None:
             self._account(peer, self.answer_head)
+        if self.packer is not None:
+            self._send_rest_of(self.packer)
         if self.wraps:
             self.body_bytes += len(LAST_CHUNK)
             self.connection.transport.write(LAST_CHUNK)
@@ -500,7 +516,8 @@ class Exchange(Facts):
     def ends_with_connection(self) -> bool:
         """Whether nothing but the end of the connection tells the client where the answer ends."""
         head = self.answer_head
-        return self.decodes or (head is not None and head.framing is CLOSE and not self.wraps)
+        unframed = self.decodes or self.packer is not None or (head is not None and head.framing is CLOSE)
+        return unframed and not self.wraps
 
     def broken_off(self, why: str) -> None:
         """The answer ended before its end. The client must not take it for complete; the peer is not charged."""
