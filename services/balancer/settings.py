@@ -53,6 +53,7 @@ class HealthCheck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     status: list[int | str] = msgspec.field(default_factory=lambda: ["200-399"])
     headers: list[HeaderMatch] = []
     body: str = ""
+    require: list[str] = []
     mandatory: bool = False
     persistent: bool = False
 

@@ -18,7 +18,7 @@ from services.balancer.core.rates import ONE, UNDELAYED, Rate
 from services.balancer.core.retry import RetryPolicy
 from services.balancer.core.rewriting import CookieRewriting, Redirection
 from services.balancer.core.routing import Hosts, Locations, Pattern, parse_pattern
-from services.balancer.core.rules import Access, Rule
+from services.balancer.core.rules import Access, Condition, Rule
 from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import METHODS
 from services.balancer.core.variables import BUILT_IN, CHOSEN_BY, Names, Reach, Template, Variable, captures, setting
@@ -345,7 +345,8 @@ class _Builder(Compiler):
         ]
         text = check.body.removeprefix("!")
         body = self.attempt(f"{where}.body", lambda: compile_pattern(text, across_lines=True)) if text else None
-        return Match(tuple(ranges), negated, tuple(rules), body, check.body.startswith("!"))
+        required = tuple(Condition(self.template(f"{where}.require", text)) for text in check.require)
+        return Match(tuple(ranges), negated, tuple(rules), body, check.body.startswith("!"), required)
 
     def _text_pattern(self, where: str, text: str) -> re.Pattern[str] | None:
         pattern = self.attempt(where, lambda: compile_pattern(text))

@@ -70,6 +70,17 @@ async def test_verdicts_end_with_the_checks_that_gave_them(upstream: Start) -> N
         assert balancer.peer(0).state(0) is State.UP
 
 
+async def test_checks_may_require_variables(upstream: Start) -> None:
+    cold = await upstream("cold", always(answer(b"cold", "200 OK", "X-State: cold")))
+    warm = await upstream("warm", always(answer(b"warm", "200 OK", "X-State: warm")))
+    ready = {"name": "ready", "source": "$upstream_http_x_state", "values": {"warm": "1"}, "default": "0"}
+    check = {**FAST, "require": ["$status", "$ready"]}
+    async with running(settings_for([cold, warm], group={"health_check": check}, maps=[ready])) as balancer:
+        await eventually(lambda: balancer.peer(0).state(0) is State.UNHEALTHY)
+        assert balancer.peer(0).stats.last_check_note == "require"
+        assert [(await balancer.get()).body for _ in range(3)] == [b"warm"] * 3
+
+
 @pytest.mark.parametrize(
     ("match", "passes"),
     [

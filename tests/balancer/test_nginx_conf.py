@@ -207,7 +207,7 @@ ALL_OF_IT_WRONG = """
 events { worker_connections many; debug_connection 1.2.3.4; }
 http {
   limit_req_zone $binary_remote_addr zone=z:1m rate=1r/h;
-  match ok { status 2xx; header; require $x; }
+  match ok { status 2xx; header; require x; }
   upstream app { server unix:x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
   server {
     listen 127.0.0.1:1 http2; listen unix:y.sock; listen 127.0.0.1:3 ssl;

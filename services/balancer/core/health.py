@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.balancer.core.peers import Peer, Verdict
+from services.balancer.core.rules import Condition
 from services.balancer.core.secure import TlsSettings
+from services.balancer.core.variables import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Match:
     headers: tuple[HeaderRule, ...] = ()
     body: re.Pattern[bytes] | None = None
     negate_body: bool = False
+    required: tuple[Condition, ...] = ()
 
     def complaint(self, status: int, headers: dict[str, str], body: bytes) -> str:
         """Why the answer does not match, or an empty string."""
@@ -61,6 +64,10 @@ class Match:
         if self.body is not None and (self.body.search(body) is not None) is self.negate_body:
             return "body"
         return ""
+
+    def missing(self, scope: Scope) -> str:
+        """Whether a variable that is required is empty or 0 in the scope of the check, in the words of ``complaint``."""
+        return "" if all(condition.holds(scope) for condition in self.required) else "require"
 
 
 @dataclass(frozen=True, slots=True)

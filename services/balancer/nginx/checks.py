@@ -18,12 +18,14 @@ class CheckReader:
 
     def match(self, block: Directive) -> None:
         """Take a ``match NAME { … }``: all its conditions must hold."""
-        values: dict[str, Any] = {"headers": [], "status": []}
+        values: dict[str, Any] = {"headers": [], "status": [], "require": []}
         for directive in permitted(block.block or (), "match", self._problems):
             if directive.name == "status":
                 values["status"] = self._statuses(directive)
             elif directive.name == "header":
                 values["headers"].append(self._header(directive))
+            elif directive.name == "require":
+                values["require"] += self._required(directive)
             else:
                 values["body"] = self._body(directive)
         # A match that says nothing of the status takes any.
@@ -38,6 +40,11 @@ class CheckReader:
                 self._problems.wrong(directive, "[!] statuses such as 200 and ranges such as 200-399")
                 return [200]
         return [f"!{text}" if negated else text for text in listed]
+
+    def _required(self, directive: Directive) -> list[str]:
+        if not directive.args or not all(argument.startswith("$") for argument in directive.args):
+            self._problems.wrong(directive, "one or several $VARIABLES")
+        return [self._problems.template(directive, argument) for argument in directive.args]
 
     def _header(self, directive: Directive) -> HeaderMatch:
         args = directive.args

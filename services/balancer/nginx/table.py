@@ -222,6 +222,7 @@ ROWS: tuple[Row, ...] = (
     Row("match", HTTP, "ok { … }", since="Plus"),
     Row("status", MATCH, "200-299 304", since="Plus"),
     Row("header", MATCH, "Content-Type ~ json", since="Plus"),
+    Row("require", MATCH, "$upstream_http_x_ready", since="Plus"),
     Row("body", MATCH, "~ \"healthy\"", "looks at the first 256 KB", since="Plus"),
     # What means nothing here
     Row("sendfile", WIDE, "on", _KERNEL, NONE),
@@ -256,7 +257,6 @@ ROWS: tuple[Row, ...] = (
 TABLE = {(row.name, place): row for row in ROWS for place in row.where}
 _PLACES = {row.name: sorted({place for other in ROWS if other.name == row.name for place in other.where}) for row in ROWS}
 _REASONS = {
-    "require": "conditions on variables are not supported in match",
     "try_files": "files are not served",
     "alias": "files are not served",
     "auth_basic": "passwords are not checked here",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.balancer.core.addresses import host_and_port, unix_path
 from services.balancer.core.groups import Group
 from services.balancer.core.health import CheckSettings, Tally
 from services.balancer.core.peers import Peer, Verdict
+from services.balancer.plane.probed import Probed
 from services.balancer.plane.tls import connect_options
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
@@ -112,10 +114,11 @@ async def probe(address: str, check: CheckSettings, options: Mapping[str, Any] |
     request = (
         f"GET {check.uri} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: balancer-check\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
-    )
+    ).encode()
+    began = time.monotonic()
     try:
         async with asyncio.timeout(check.timeout_s):
-            data = await _fetch(address, check.port, request.encode(), options or {})
+            data = await _fetch(address, check.port, request, options or {})
     except TimeoutError:
         return "timed out"
     except ssl.SSLError as error:
@@ -123,7 +126,7 @@ async def probe(address: str, check: CheckSettings, options: Mapping[str, Any] |
     except OSError as error:
         return error.strerror or "connection failed"
     try:
-        return _judge(data, check)
+        return _judge(data, check, address, request, time.monotonic() - began)
     except FramingError as error:
         return f"malformed answer: {error.reason}"
 
@@ -162,7 +165,7 @@ def _complete(data: bytes) -> bool:
     return head.framing is not Framing.CLOSE and len(data) - size >= head.length
 
 
-def _judge(data: bytes, check: CheckSettings) -> str:
+def _judge(data: bytes, check: CheckSettings, address: str, request: bytes, elapsed_s: float) -> str:
     size = find_response_head(data)
     if not size:
         return "no answer"
@@ -173,4 +176,5 @@ def _judge(data: bytes, check: CheckSettings) -> str:
         ChunkedScanner().feed(body, payload)
         body = b"".join(payload)
     headers = {field.name.decode("latin-1"): field.value.decode("latin-1") for field in head.fields}
-    return check.match.complaint(head.status, headers, body)
+    complaint = check.match.complaint(head.status, headers, body)
+    return complaint or check.match.missing(Probed(address, request, head, len(body), elapsed_s))
