@@ -192,9 +192,39 @@ http {
   upstream api2 { random two least_conn; server 127.0.0.1:9003; server 127.0.0.1:9004; }
 }
 """
+A_SHOP = r"""
+events { worker_connections 1024; }
+http {
+  gzip on; gzip_types text/css application/json application/javascript; gzip_min_length 1000; gzip_comp_level 5;
+  gzip_vary on; gzip_proxied any; gzip_disable "msie6"; gzip_buffers 16 8k; gzip_http_version 1.1;
+  limit_req_zone $binary_remote_addr zone=perip:10m rate=20r/s;
+  limit_req_zone $http_authorization zone=logins:1m rate=30r/m;
+  upstream shop { server unix:FOLDER/shop.sock fail_timeout=0; server 127.0.0.1:9001 backup; keepalive 8; }
+  upstream static { server 127.0.0.1:9002; }
+  server {
+    listen 127.0.0.1:PORT; listen unix:FOLDER/listen.sock; server_name shop.example;
+    set $maintenance 0;
+    if ($http_x_maintenance) { set $maintenance 1; }
+    if ($remote_addr = 127.0.0.1) { set $maintenance "${maintenance}1"; }
+    if ($maintenance = 11) { return 503; }
+    rewrite ^/index\.php/(.*)$ /$1 last;
+    error_page 404 /errors/404; error_page 500 502 504 = @fallback; error_page 503 @maintenance;
+    recursive_error_pages on;
+    limit_req zone=perip burst=40 delay=20; limit_req_status 429; limit_req_log_level warn;
+    location / { proxy_pass http://shop; proxy_intercept_errors on; proxy_set_header X-Real-IP $remote_addr; }
+    location /login { limit_req zone=logins burst=5 nodelay; limit_req_dry_run on; proxy_pass http://shop; }
+    location ~* \.(css|js)$ { rewrite ^/assets/(.*)$ /$1?v=1 break; proxy_pass http://static; }
+    location /legacy { if ($arg_id ~ ^(\d+)$) { set $id $1; rewrite ^ /item/$id? last; } break; return 410; }
+    location /sock/ { proxy_pass http://unix:FOLDER/other.sock:/api/; allow unix:; deny all; }
+    location /errors/ { internal; proxy_pass http://static; }
+    location @fallback { proxy_pass http://static; add_header X-Fallback 1 always; }
+    location @maintenance { default_type text/html; return 503 "<h1>Back soon</h1>"; }
+  }
+}
+"""
 
 
-@pytest.mark.parametrize("site", [LIKE_THE_STUDY, A_FRONTEND, AN_API], ids=["study", "frontend", "api"])
+@pytest.mark.parametrize("site", [LIKE_THE_STUDY, A_FRONTEND, AN_API, A_SHOP], ids=["study", "frontend", "api", "shop"])
 def test_sites_as_people_write_them(site: str, certificates: Path) -> None:
     path = certificates / "site.conf"
     path.write_text(site.replace("FOLDER", str(certificates)).replace("PORT", str(free_port()))

@@ -19,7 +19,7 @@ from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Directive, Problems, flag, number, one_of, seconds, size
 from services.balancer.nginx.logs import LogReader
 from services.balancer.nginx.rates import RateReader
-from services.balancer.nginx.table import permitted
+from services.balancer.nginx.table import permitted, refusal
 from services.balancer.nginx.upstreams import with_port
 from services.balancer.settings import (
     ConnLimit,
@@ -423,7 +423,7 @@ class LocationReader:
 
     def _file(self, location: Directive, directive: Directive) -> Return | None:
         if len(location.args) != 2 or location.text != "=":
-            self._problems.add(directive, "files are served from a location = /file only, one each")
+            self._problems.add(directive, refusal("root"))
             return None
         path = Path(directive.text + location.args[1])
         if not path.is_file():

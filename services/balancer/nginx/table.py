@@ -256,9 +256,12 @@ ROWS: tuple[Row, ...] = (
 
 TABLE = {(row.name, place): row for row in ROWS for place in row.where}
 _PLACES = {row.name: sorted({place for other in ROWS if other.name == row.name for place in other.where}) for row in ROWS}
+_NO_FILES = "files are not served; let a web server do it that is an upstream here, on a unix: socket maybe"
 _REASONS = {
-    "try_files": "files are not served",
-    "alias": "files are not served",
+    "try_files": f"{_NO_FILES}, and write proxy_pass in the place of the location that try_files ends with",
+    "alias": _NO_FILES,
+    "autoindex": _NO_FILES,
+    "expires": "caching is not told of here; add_header Cache-Control says it in so many words",
     "auth_basic": "passwords are not checked here",
     "ssl_verify_client": "certificates of clients are not asked for",
     "fastcgi_pass": "only HTTP upstreams are supported",
@@ -276,14 +279,17 @@ def permitted(block: Block, place: str, problems: Problems) -> Iterator[Directiv
         if directive.name == "include":
             continue  # crossplane has put the directives of the file in its place, or there was no such file
         if row is None:
-            problems.add(directive, _refusal(directive.name))
+            problems.add(directive, refusal(directive.name))
         elif row.effect is Effect.ONLY and " ".join(directive.args) != row.example:
             problems.add(directive, f"only {row.example!r} is supported" + (f": {row.note}" if row.note else ""))
         elif row.effect is Effect.DONE:
             yield directive
 
 
-def _refusal(name: str) -> str:
+def refusal(name: str) -> str:
+    """Why a directive is not accepted where it stands, and what to do instead."""
+    if name == "root":
+        return _NO_FILES + "; a single one can be, by root in a location = /file"
     if name in _PLACES:
         return f"this directive is supported only in {', '.join(_PLACES[name])}"
     return _REASONS.get(name, "this directive is not supported")
