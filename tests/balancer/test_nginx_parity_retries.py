@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.balancer.beside import Start, Visit, alike, plugged
-from tests.balancer.support import Handler, Upstream, always, answer, request
+from tests.balancer.support import Handler, Upstream, always, answer, eventually, request
 from tests.balancer.test_nginx_parity import directory as directory
 from tests.balancer.test_nginx_parity_traffic import slam
 
@@ -171,3 +171,50 @@ async def test_failures_are_forgotten_alike(upstream: Start, directory: Path) ->
         return [line.replace(first.address, "a").replace(second.address, "b") for line in log]
 
     assert await alike(directory, text, scene) == ["[a, b]", "[a]", "[a]", "[a, b]", "[a]", "[a, b]", "[b]"]
+
+
+async def test_a_body_that_is_passed_on_as_it_comes_is_sent_once(upstream: Start, directory: Path) -> None:
+    """It goes to another server only if nothing of it has gone anywhere."""
+
+    async def slam_late(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        await reader.readexactly(2)
+        writer.transport.abort()
+
+    async def refuse(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        writer.write(answer(b"!", "503 Status"))
+        await reader.read()
+
+    ways: dict[str, Handler | None] = {"R": None, "B": slam_late, "S": refuse, "K": None}
+    found = {letter: await upstream(letter, way) for letter, way in ways.items()}
+    await found["R"].stop()
+    addresses = {letter: server.address for letter, server in found.items()}
+    text, locations = "log_format told '$uri [$upstream_addr] [$upstream_status] $status'; ", ""
+    for letter in "RBS":
+        text += f"upstream {letter} {{ server {addresses[letter]}; server {addresses['K']} backup; }} "
+        locations += f"location /{letter} {{ proxy_pass http://{letter}; }} "
+    text += f"""server {{
+      listen LISTEN; access_log ACCESS_LOG told; proxy_request_buffering off;
+      proxy_next_upstream error timeout http_503 non_idempotent; {locations}
+    }}"""
+
+    async def ask(visit: Visit, letter: str) -> int:
+        client = await visit.client()
+        client.send(request("PUT", f"/{letter}", "Content-Length: 4") + b"ab")
+        if letter == "R":
+            await eventually(lambda: found["K"].heads)
+            client.send(b"cd")
+        status = (await client.answer()).status
+        client.writer.transport.abort()  # nginx logs when it does not wait for the body any more
+        return status
+
+    async def scene(visit: Visit) -> Any:
+        found["K"].heads.clear()
+        statuses = [await ask(visit, letter) for letter in "RBS"]
+        log = "\n".join(await visit.log(3))
+        for letter, address in addresses.items():
+            log = log.replace(address, letter)
+        return statuses, log.splitlines()
+
+    statuses, log = await alike(directory, text, scene, together=False)
+    assert statuses == [200, 502, 503]
+    assert log == ["/R [R, K] [502, 200] 200", "/B [B] [502] 502", "/S [S] [503] 503"]
