@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from tests.balancer.support import Upstream, request, running, settings_for
+from tests.balancer.support import Upstream, fields_of, request, running, settings_for
 from tests.balancer.test_nginx_parity_rules import echo
 from tests.balancer.test_settings import problems
 
@@ -16,9 +16,9 @@ LOCATIONS: list[dict[str, Any]] = [
     {
         "path": "/",
         "upstream": "app",
-        "set_headers": {"X-Kind": "$kind"},
+        "set_headers": {"X-Kind": "$kind", "X-Id": "$request_id", "X-Same": "$id"},
         "rules": [
-            {"set": {"kind": "any"}},
+            {"set": {"kind": "any", "id": "$request_id"}},
             {
                 "when": ["$arg_special"],
                 "rules": [{"set": {"kind": "special"}}, {"when": ["$arg_stop"], "then": "break"}],
@@ -58,6 +58,9 @@ async def test_rules_and_pages_of_a_settings_file(upstream: Start) -> None:
             "/plain": seen["/plain"],
         }
         assert seen["/plain"][0] == 404
+        for head in server.heads:
+            fields = fields_of(head)
+            assert fields.get("x-id") == fields.get("x-same"), "a request keeps its number"
 
 
 WRONG = """

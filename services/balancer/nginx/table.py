@@ -139,7 +139,7 @@ ROWS: tuple[Row, ...] = (
     Row("limit_conn_log_level", WIDE, "warn", "", NONE),
     Row("limit_req_zone", HTTP, "$binary_remote_addr zone=per_address:10m rate=10r/s",
         "the size says how many keys are remembered, 128 bytes for each"),
-    Row("limit_req", WIDE, "zone=rates burst=20 nodelay", "also delay="),
+    Row("limit_req", WIDE, "zone=rates burst=20 nodelay", "also delay=; looked at after allow and deny"),
     Row("limit_req_status", WIDE, "429"),
     Row("limit_req_dry_run", WIDE, "on", "what would be done is logged"),
     Row("limit_req_log_level", WIDE, "warn", "refused requests are in the access log", NONE),

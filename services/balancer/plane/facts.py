@@ -72,13 +72,12 @@ class Facts(Turn):
     @property
     def request_id(self) -> bytes:
         course = self.request
-        if isinstance(course, Course):  # it has facts of its own wherever it is led
-            course.id = self._request_id = course.id or self._request_id
-        if not self._request_id:
-            self._request_id = os.urandom(16).hex().encode()
-        if isinstance(course, Course):
-            course.id = self._request_id
-        return self._request_id
+        if not isinstance(course, Course):
+            self._request_id = self._request_id or os.urandom(16).hex().encode()
+            return self._request_id
+        if not course.id:  # kept with the request, which has other facts wherever it is led
+            course.id = self._request_id or os.urandom(16).hex().encode()
+        return course.id
 
     @property
     def shown_status(self) -> int:
