@@ -165,3 +165,15 @@ async def test_a_socket_survives_an_upgrade_and_goes_with_the_last_program(upstr
         assert await running.ended() == 0
         assert await serves()
     assert not path.exists()
+
+
+async def test_tls_is_spoken_on_sockets_on_both_sides(upstream: Start, directory: Path, certificates: Path) -> None:
+    server, inside = await upstream(), f"unix:{directory}/inside.sock"
+    pair = {"certificate": f"{certificates}/one.example.pem", "key": f"{certificates}/one.example.key"}
+    told = [{"path": "/", "answer": {"status": 200, "text": "$remote_addr $scheme $host"}}]
+    trust = {"verify": True, "trusted": pair["certificate"], "name": "one.example"}
+    async with (
+        running(settings_for([server], listen=inside, tls=pair, locations=told)),
+        running(settings_for([], group={"servers": [{"address": inside}], "tls": trust})) as front,
+    ):
+        assert (await front.get()).body == b"unix: https example.org"
