@@ -81,6 +81,7 @@ RETRIES = {
 """P and Q take no connections, R refuses them, B and C break them, H says nothing, I nonsense, K and L their names; the
 others a status.
 """
+PATIENCE = {"P": "proxy_connect_timeout 1500ms; ", "H": "proxy_read_timeout 1500ms; "}
 STATUSES = {"N": 429, "F": 404, "G": 403, "E": 500, "D": 500, "U": 502, "V": 504, "S": 503}
 
 
@@ -113,12 +114,13 @@ def written(addresses: dict[str, str]) -> str:
             known = letter in addresses
             lines.append(f"server {addresses[letter]} fail_timeout=60 {parameters};" if known else f"{part};")
         groups += f"upstream u{number} {{ {' '.join(lines)} }}\n"
-        locations += f"location = /{number} {{ proxy_pass http://u{number}; {case.says} }}\n"
+        patience = "".join(limit for letter, limit in PATIENCE.items() if letter in case.servers)
+        locations += f"location = /{number} {{ proxy_pass http://u{number}; {patience} {case.says} }}\n"
     return f"""
       log_format told '$uri [$upstream_addr] [$upstream_status] $status';
       {groups}
       server {{
-        listen LISTEN; access_log ACCESS_LOG told; proxy_connect_timeout 1s; proxy_read_timeout 1s;
+        listen LISTEN; access_log ACCESS_LOG told;
         {locations}
       }}
     """

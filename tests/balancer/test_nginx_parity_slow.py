@@ -16,6 +16,13 @@ from tests.balancer.test_nginx_parity import both
 from tests.balancer.test_nginx_parity import directory as directory
 
 PIECE = bytes(1 << 16)
+SIP = 2 << 20
+
+
+async def pause(count: int, more: int) -> None:
+    """Wait a little after every 2 MB: long enough that all of it takes too long, short enough to be heard of in between."""
+    if count // SIP != (count - more) // SIP:
+        await asyncio.sleep(0.4)
 
 
 class Large:
@@ -100,14 +107,14 @@ async def test_an_upstream_is_stopped_when_a_client_does_not_read(upstream: Star
 async def test_slow_clients_have_as_long_as_they_go_on_reading(upstream: Start, directory: Path) -> None:
     """The time to send is one without progress, also when the answer is complete and waits for the client alone."""
     server = await upstream("a", Large())
-    text = site(server, "send_timeout 1s; keepalive_timeout 300ms;").replace("max_conns=1", "")
+    text = site(server, "send_timeout 2s; keepalive_timeout 300ms;").replace("max_conns=1", "")
 
     async def sip(client: socket.socket) -> int:
         loop, count = asyncio.get_running_loop(), 0
         with contextlib.suppress(ConnectionResetError):
             while count < 16 << 20 and (data := await loop.sock_recv(client, 1 << 17)):
                 count += len(data)
-                await asyncio.sleep(len(data) / (8 << 20))
+                await pause(count, len(data))
         client.close()
         return count
 
@@ -133,7 +140,7 @@ async def test_slow_upstreams_have_as_long_as_they_go_on_reading(upstream: Start
                 await up.release.wait()
             while count < size and (data := await reader.read(1 << 17)):
                 count += len(data)
-                await asyncio.sleep(len(data) / (8 << 20))
+                await pause(count, len(data))
         writer.write(answer(b"%d" % count))
 
     first, second = await upstream("a", sip), await upstream("b")
@@ -142,7 +149,7 @@ async def test_slow_upstreams_have_as_long_as_they_go_on_reading(upstream: Start
       upstream app {{ server {first.address} max_fails=0; server {second.address} backup; }}
       server {{
         listen LISTEN; access_log ACCESS_LOG told; client_max_body_size 0; client_body_buffer_size 32m;
-        location / {{ proxy_pass http://app; proxy_send_timeout 1s; }}
+        location / {{ proxy_pass http://app; proxy_send_timeout 2s; }}
       }}
     """
 
