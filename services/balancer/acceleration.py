@@ -26,7 +26,7 @@ from types import ModuleType
 MODULES = (
     *(f"core/{name}" for name in ("addresses", "course", "groups", "paths", "peers", "places", "retry")),
     *(f"core/{name}" for name in ("routing", "selection", "shared")),
-    *(f"wire/{name}" for name in ("body", "chunked", "fields", "request", "response")),
+    *(f"wire/{name}" for name in ("body", "chunked", "fields", "outline", "request", "response")),
     *(f"plane/{name}" for name in ("client", "dialling", "downhead", "engine", "exchange", "facts", "pool")),
     *(f"plane/{name}" for name in ("prepared", "reactor", "secured", "timers", "transport", "upstream")),
     "compose",

@@ -106,7 +106,8 @@ class Balancer:
         unix = sock.family == socket.AF_UNIX
         create = engine.loop.create_unix_server if unix else engine.loop.create_server
         return await create(
-            lambda: cast("asyncio.Protocol", Secured(ClientConnection(engine, state))),  # see acceleration.py
+            # a protocol in all but its base class: see acceleration.py
+            lambda: cast("asyncio.Protocol", Secured(engine.reactor, ClientConnection(engine, state))),
             sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=HANDSHAKE_S,
         )  # fmt: skip
 

@@ -6,8 +6,9 @@ import re
 import zlib
 from dataclasses import dataclass
 
+from services.balancer.wire.outline import LENGTH
 from services.balancer.wire.request import RequestHead
-from services.balancer.wire.response import LENGTH, ResponseHead
+from services.balancer.wire.response import ResponseHead
 
 STATUSES = frozenset((200, 403, 404))
 _ACCEPTED = re.compile(rb"(?:^|[, ])gzip *(?:$|,|; *q *= *([01](?:\.\d*)?))", re.IGNORECASE)

@@ -14,14 +14,14 @@ class BadPath(ValueError):
 
 def normalise(path: bytes) -> bytes:
     """Decode escapes, resolve ``.`` and ``..``, merge slashes (nginx ``$uri``); raises BadPath."""
-    if b"%" in path:
+    if path.find(b"%") >= 0:  # ``in`` makes and drops an exception for every answer
         if path.count(b"%") != len(_ESCAPE.findall(path)):
             raise BadPath("malformed escape in the path")
         path = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), path)
         if len(path.translate(None, CONTROLS)) != len(path):
             # Decoded paths go into headers by way of $uri and captures, where a CR or LF would begin a new one.
             raise BadPath("control character in the path")
-    if b"//" not in path and b"/." not in path:
+    if path.find(b"//") < 0 and path.find(b"/.") < 0:
         return path
     return _resolve(path)
 

@@ -122,7 +122,7 @@ class Dialling:
             self._succeeded()
 
     def _protocol(self) -> asyncio.Protocol:
-        return cast("asyncio.Protocol", Secured(self._connection))  # all but its base class: see acceleration.py
+        return cast("asyncio.Protocol", Secured(self._reactor, self._connection))  # see acceleration.py
 
     # Outcomes
 

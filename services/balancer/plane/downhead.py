@@ -10,7 +10,8 @@ from services.balancer.core.variables import origin
 from services.balancer.plane.own_answers import added_lines, keepalive_lines
 from services.balancer.wire.errors import REASONS
 from services.balancer.wire.fields import CRLF
-from services.balancer.wire.response import Framing, ResponseHead, with_lines, without
+from services.balancer.wire.outline import Framing
+from services.balancer.wire.response import ResponseHead, with_lines, without
 
 if TYPE_CHECKING:
     from services.balancer.plane.exchange import Exchange

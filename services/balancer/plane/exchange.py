@@ -20,8 +20,9 @@ from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
 from services.balancer.wire.errors import ENDS_CONNECTION
+from services.balancer.wire.outline import CLOSE, TUNNEL
 from services.balancer.wire.request import RequestHead
-from services.balancer.wire.response import CLOSE, TUNNEL, ResponseHead
+from services.balancer.wire.response import ResponseHead
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
@@ -73,7 +74,7 @@ class Exchange(Facts):
         self.route = manner.route
         self.pool = pool
         self.quick = prepared.quick
-        self.started_at = self.attempt_at = engine.time()
+        self.started_at = self.attempt_at = engine.reactor.now
         if not self.quick:
             self._look_closer(request)
 
@@ -460,7 +461,7 @@ class Exchange(Facts):
             return
         self.status = status = head.outline.status
         client.transport.write(head.onward(data))
-        stats, took_s = peer.stats, self.engine.time() - self.attempt_at
+        stats, took_s = peer.stats, self.engine.reactor.now - self.attempt_at
         stats.codes[status] = stats.codes.get(status, 0) + 1
         stats.header_time_s += (took_s - stats.header_time_s) / 10
         stats.response_time_s += (took_s - stats.response_time_s) / 10

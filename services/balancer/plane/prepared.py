@@ -83,11 +83,7 @@ class Router:
     def find(self, request: RequestHead) -> Route:
         """The route of a request; raises FramingError with the status to answer."""
         locations = self.locations(request.host)
-        try:
-            path = normalise(request.path)
-        except BadPath as error:
-            raise FramingError(str(error)) from None
-        route = locations.find(path)
+        route = locations.find(request.path if request.simple else _normal(request.path))
         if route is None:
             raise FramingError("no location for the path", 404)
         return route
@@ -103,6 +99,13 @@ class Router:
         if len(host) <= MAX_HOST_BYTES:
             remember(self._known, host, locations, MAX_HOSTS)
         return locations
+
+
+def _normal(path: bytes) -> bytes:
+    try:
+        return normalise(path)
+    except BadPath as error:
+        raise FramingError(str(error)) from None
 
 
 def prepare(head: bytes, route: Route, pools: dict[str, Pool], request: RequestHead, client: Client) -> Prepared:

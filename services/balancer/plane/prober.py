@@ -17,7 +17,8 @@ from services.balancer.plane.probed import Probed
 from services.balancer.plane.tls import connect_options
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.response import Framing, ResponseParser, find_response_head
+from services.balancer.wire.outline import Framing
+from services.balancer.wire.response import ResponseParser, find_response_head
 
 MAX_ANSWER = 1 << 18  # body patterns look at this many bytes, as in nginx Plus
 

@@ -17,14 +17,16 @@ from typing import Any, Final
 
 from services.balancer.plane.transport import LOW_SHARE, WAITING_LIMIT, Endpoint, Transport, set_to_reset
 
-EVENTS_PER_TURN: Final = 256  # then the loop has its turn
+EVENTS_PER_ROUND: Final = 128
+ROUNDS_PER_TURN: Final = 8  # then the loop has its turn
 ACCEPTS_PER_EVENT: Final = 16
 ACCEPT_PAUSE_S: Final = 0.5  # after an accept failed for want of descriptors or memory, as nginx does
 READ_BYTES: Final = 1 << 13
-READ_BYTES_MOST: Final = 1 << 17  # larger blocks come from the system one by one
+READ_BYTES_MOST: Final = 120 << 10  # memory for more comes from the system each time
 PIECES_PER_WRITE: Final = 64
 _WANT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
+_USUAL: Final[Any] = READ_BYTES
 _IN: Final[int] = select.EPOLLIN
 _OUT: Final[int] = select.EPOLLOUT
 _read: Final = os.read
@@ -37,6 +39,7 @@ class Reactor:
     def __init__(self, loop: asyncio.AbstractEventLoop, warn: Callable[..., object]) -> None:
         self.loop = loop
         self.warn = warn
+        self.now = loop.time()  # when the events came that are being handled
         self._epoll = select.epoll()
         self._streams: dict[int, Stream] = {}
         self._others: dict[int, Callable[[], None]] = {}
@@ -90,18 +93,23 @@ class Reactor:
             self._epoll.unregister(fd)
 
     def _turn(self) -> None:
-        fd: int
+        fd: Any  # a number of the language's own, as dictionaries and system calls take it
         events: int
-        for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):
-            stream = self._streams.get(fd)
-            if stream is not None:
-                try:
-                    stream.on_events(events)
-                except Exception as error:  # a mistake of ours ends one connection, not the process
-                    self._complain("an event was not handled", error)
-                    stream.abort()
-            else:
-                self._serve_other(fd)
+        for _ in range(ROUNDS_PER_TURN):
+            ready = self._epoll.poll(0, EVENTS_PER_ROUND)
+            if not ready:
+                return
+            self.now = self.loop.time()
+            for fd, events in ready:
+                stream = self._streams.get(fd)
+                if stream is not None:
+                    try:
+                        stream.on_events(events)
+                    except Exception as error:  # a mistake of ours ends one connection, not the process
+                        self._complain("an event was not handled", error)
+                        stream.abort()
+                else:
+                    self._serve_other(fd)
 
     def _serve_other(self, fd: int) -> None:
         ready = self._others.get(fd)  # none: its owner has gone since the events were fetched
@@ -195,10 +203,10 @@ class Stream(Transport):
         self._reactor = reactor
         self._sock = sock
         self._endpoint = endpoint
-        self._fd = sock.fileno()
+        self._fd: Any = sock.fileno()  # it goes into every system call
         self._events = _IN  # that are waited for
         self._reading = True  # the other side may have more to say
-        self._size = READ_BYTES
+        self._size: Any = _USUAL  # of the next piece to be read, at most
         self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
         self._limit = WAITING_LIMIT
@@ -217,9 +225,8 @@ class Stream(Transport):
             self._receive()
 
     def _receive(self) -> None:
-        size = self._size
         try:
-            data = _read(self._fd, size)
+            data = _read(self._fd, self._size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -228,10 +235,10 @@ class Stream(Transport):
         if not data:
             self._hear_end()
             return
-        if len(data) == size:
-            self._size = min(size * 4, READ_BYTES_MOST)
-        elif size != READ_BYTES and len(data) <= READ_BYTES:
-            self._size = READ_BYTES
+        if len(data) >= READ_BYTES:
+            self._size = min(4 * len(data), READ_BYTES_MOST)
+        elif self._size is not _USUAL:
+            self._size = _USUAL
         self._endpoint.data_received(data)
 
     def _hear_end(self) -> None:

@@ -6,15 +6,17 @@ import asyncio
 import ssl
 from typing import Any
 
+from services.balancer.plane.reactor import Reactor
 from services.balancer.plane.transport import Endpoint, Transport, set_to_reset
 
 
 class Secured(Transport):
     """A protocol to the event loop, and a transport to the endpoint behind it."""
 
-    __slots__ = ("_endpoint", "_lower")
+    __slots__ = ("_endpoint", "_lower", "_reactor")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, reactor: Reactor, endpoint: Endpoint) -> None:
+        self._reactor = reactor
         self._endpoint = endpoint
 
     # As a protocol
@@ -24,6 +26,7 @@ class Secured(Transport):
         self._endpoint.connection_made(self)
 
     def data_received(self, data: bytes) -> None:
+        self._reactor.now = self._reactor.loop.time()
         self._endpoint.data_received(data)
 
     def eof_received(self) -> bool:

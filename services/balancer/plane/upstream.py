@@ -10,7 +10,8 @@ from services.balancer.plane.timers import NEVER
 from services.balancer.plane.transport import NOWHERE, Endpoint, Transport
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
-from services.balancer.wire.response import CHUNKED, CLOSE, LENGTH, NONE, Framing, ResponseHead, find_response_head
+from services.balancer.wire.outline import CHUNKED, CLOSE, LENGTH, NONE, Framing
+from services.balancer.wire.response import ResponseHead, find_response_head
 
 if TYPE_CHECKING:
     from services.balancer.plane.exchange import Exchange
@@ -181,16 +182,14 @@ class UpstreamConnection(Endpoint):
         if self._partial:
             data = self._partial + data
             self._partial = b""
-        head = self._parser.last
-        if head is None or not exchange.plain_method or not data.startswith(head.raw):
-            try:
-                head = self._read_head(exchange, data)
-            except FramingError as error:
-                exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
-                return
-            if head is None:
-                self._partial = data
-                return
+        try:
+            head = self._parser.read(data) if exchange.plain_method else self._read_head(exchange, data)
+        except FramingError as error:
+            exchange.attempt_failed(Condition.INVALID_HEADER, error.reason)
+            return
+        if head is None:
+            self._partial = data
+            return
         size = len(head.raw)
         if exchange.quick and head.outline.ordinary and head.length == len(data) - size:
             # The whole of an ordinary answer: nothing to edit, nothing to wait for.
@@ -203,12 +202,14 @@ class UpstreamConnection(Endpoint):
         self._begin_body(exchange, head, data, size)
 
     def _read_head(self, exchange: Exchange, data: bytes) -> ResponseHead | None:
-        """The head at the beginning; None when it is not complete. Raises FramingError."""
+        """The same for a request whose method, or upgrade, says something of the body."""
         size = find_response_head(data)
         if not size:
             return None
         to_head_request = exchange.request.method == b"HEAD"
-        return self._parser.parse(data[:size], to_head_request=to_head_request, upgrade_asked=exchange.upgrading)
+        return self._parser.parse_answer_to(
+            data[:size], to_head_request=to_head_request, upgrade_asked=exchange.upgrading
+        )
 
     def _interim(self, exchange: Exchange, head: ResponseHead, rest: bytes) -> None:
         self._interims += 1

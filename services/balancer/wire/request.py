@@ -18,6 +18,8 @@ from services.balancer.wire.fields import (
 
 _METHOD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 _TARGET_BAD: Final = bytes(range(33)) + b"\x7f"
+_REFUSED: Final = _TARGET_BAD + b"#"
+_NOTABLE: Final = _REFUSED + b"%."
 _HOST_BAD: Final = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
 _UNIQUE: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _USUAL_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH"))
@@ -81,12 +83,16 @@ class RequestHead:
     """A request head that passed every check, never changed afterwards.
 
     ``path`` is the target without scheme, authority and query; ``host`` is the authority of an absolute target, else the
-    Host field.
+    Host field. ``simple``: the path is certain to have nothing to decode or to resolve.
     """
 
-    __slots__ = ("block", "host", "method", "path", "query", "target")
+    __slots__ = ("block", "host", "method", "path", "query", "simple", "target")
 
-    def __init__(self, method: bytes, target: bytes, host: bytes, path: bytes, query: bytes, block: FieldBlock) -> None:
+    def __init__(
+        self, method: bytes, target: bytes, host: bytes, path: bytes, query: bytes, block: FieldBlock,
+        *, simple: bool = False,
+    ) -> None:  # fmt: skip
+        self.simple = simple
         self.method = method
         self.target = target
         self.host = host
@@ -186,13 +192,23 @@ class RequestParser:
         """Parse what a client sent whose last head had the block ``before``; None unless it is one head with the same
         block and a target in origin form.
         """
-        if len(data) > self._limits.line or not data.endswith(before.raw):
+        end = len(data) - len(before.raw) - 1  # of the target
+        if end < 0 or len(data) > self._limits.line or not data.endswith(before.raw):
             return None
-        try:
-            line = _request_line(data[: VERSION_BYTES - len(before.raw)])
-            return _request(line, before) if line[1][:1] == b"/" else None
-        except FramingError:
+        begin = data.find(b" ", 0, end) + 1
+        method, target = data[: begin - 1], data[begin:end]
+        notable = len(target.translate(None, _NOTABLE)) != len(target)
+        if (
+            method not in _USUAL_METHODS
+            or target[:1] != b"/"
+            or data[end : end + 1] != b" "
+            or (notable and len(target.translate(None, _REFUSED)) != len(target))
+        ):
             return None
+        mark = target.find(b"?")
+        path, query = (target, b"") if mark < 0 else (target[:mark], target[mark + 1 :])
+        simple = not notable and target.find(b"//") < 0
+        return RequestHead(method, target, before.host or b"", path, query, before, simple=simple)
 
     def _parse_block(self, raw: bytes) -> FieldBlock:
         lines = raw[:-4].split(CRLF)
@@ -212,8 +228,9 @@ def _request(line: tuple[bytes, bytes], block: FieldBlock) -> RequestHead:
     if block.host is None and block.minor:
         raise FramingError("no Host")
     path, _, query = target.partition(b"?")
-    if b"#" in path:
-        path = path.partition(b"#")[0]
+    fragment = path.find(b"#")
+    if fragment >= 0:
+        path = path[:fragment]
     return RequestHead(method, target, block.host or b"", path, query, block)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Final
 
 from services.balancer.wire.fields import (
@@ -17,119 +16,35 @@ from services.balancer.wire.fields import (
     parse_field,
     remember,
 )
+from services.balancer.wire.outline import (
+    CHUNKED,
+    CLOSE,
+    LENGTH,
+    MAX_HEAD,
+    MISFIT,
+    NONE,
+    TUNNEL,
+    Framing,
+    Outline,
+)
 
-MAX_HEAD: Final = 32768
 MAX_FIELDS: Final = 200
 MAX_STATUS_LINES: Final = 512
-MAX_ALIKE: Final = 4  # kinds of heads with as many lines
-MISFIT: Final = -1
+MAX_KINDS: Final = 4  # of heads that are remembered
 _USUAL_OPTIONS: Final = frozenset((b"close", b"keep-alive"))  # name no fields but hidden ones
-
-
-class Framing(enum.Enum):
-    """How the body of an answer ends."""
-
-    NONE = "none"
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
-    TUNNEL = "tunnel"
-
-
-LENGTH: Final = Framing.LENGTH  # attributes of an enum are slow to read
-CHUNKED: Final = Framing.CHUNKED
-NONE: Final = Framing.NONE
-CLOSE: Final = Framing.CLOSE
-TUNNEL: Final = Framing.TUNNEL
-
-
-class Outline:
-    """What the heads of one kind of answer have in common: all but the values of ordinary fields, and the length.
-
-    An upstream sends few kinds, so of most heads only the lines that are new have to be looked at. ``verbatim``: such a
-    head may go as it is to an HTTP/1.1 client that stays. ``ordinary``: it has a known length, its connection stays, and
-    no retry rule can apply to it.
-    """
-
-    __slots__ = (
-        "_first",
-        "_kept",
-        "_length",
-        "_length_at",
-        "_lines",
-        "_starts",
-        "cut",
-        "framing",
-        "keep_alive",
-        "ordinary",
-        "status",
-        "verbatim",
-    )
-
-    def __init__(
-        self, lines: list[bytes], fields: list[Field], status: int, first: bytes, framing: Framing, length: int,
-        *, keep_alive: bool, hidden: list[bool], minor: int,
-    ) -> None:  # fmt: skip
-        """``lines`` are all of the head, ``fields`` those between the first and the end, ``hidden`` those not passed on."""
-        self.status = status
-        self.framing = framing
-        self.keep_alive = keep_alive
-        self.ordinary = keep_alive and (framing is LENGTH or framing is NONE) and 200 <= status < 400
-        self.verbatim = minor == 1 and not any(hidden)
-        self.cut = b""  # what is to be taken out of the head, once, for it to go on, if that is all
-        if minor == 1 and hidden.count(True) == 1:
-            self.cut = CRLF + fields[hidden.index(True)].line + CRLF
-        self._first = first
-        self._kept = [number + 1 for number in range(len(fields)) if not hidden[number]]
-        self._lines = lines
-        self._starts = [b"", *[b"" if field.special else _start(field) for field in fields], b"", b""]
-        self._length = length
-        self._length_at = 0
-        for number, field in enumerate(fields, 1):
-            if framing is LENGTH and field.name == b"content-length":
-                self._length_at = number
-                self._starts[number] = _start(field)
-
-    def length_of(self, lines: list[bytes]) -> int:
-        """The length of the body after a head of this kind with as many lines; MISFIT when it is none, or nothing that is
-        certainly one.
-        """
-        before, starts, length = self._lines, self._starts, self._length
-        for number in range(len(lines)):
-            line = lines[number]
-            if line != before[number]:
-                start = starts[number]
-                if not start or line[: len(start)] != start or len(line.translate(None, BREAKS_A_LINE)) != len(line):
-                    return MISFIT
-                if number == self._length_at:
-                    length = content_length(line[len(start) :].strip(b" \t"))
-        self._lines = lines
-        self._length = length
-        return length
-
-    def onward(self, head: bytes) -> bytes:
-        """A received head as it may go to an HTTP/1.1 client that stays."""
-        if self.verbatim:
-            return head
-        if self.cut:
-            return head.replace(self.cut, CRLF, 1)
-        lines = head.split(CRLF)
-        return CRLF.join([self._first, *[lines[number] for number in self._kept], b"", b""])
-
-
-def _start(field: Field) -> bytes:
-    return field.line[: field.line.index(b":") + 1]
 
 
 class ResponseHead:
     """An answer's head as received in ``raw``, never changed afterwards."""
 
-    __slots__ = ("_plain", "length", "outline", "raw")
+    __slots__ = ("_cut_at", "_plain", "length", "outline", "raw")
 
-    def __init__(self, raw: bytes, outline: Outline, length: int) -> None:
+    def __init__(self, raw: bytes, outline: Outline, length: int, cut_at: int) -> None:
+        """``cut_at`` is where the outline's ``cut`` is in it."""
         self.raw = raw
         self.outline = outline
         self.length = length
+        self._cut_at = cut_at
         self._plain = b""
 
     @property
@@ -148,14 +63,15 @@ class ResponseHead:
     def plain(self) -> bytes:
         """The head as it may go to an HTTP/1.1 client that stays; ``raw`` itself where that is the same."""
         if not self._plain:
-            self._plain = self.outline.onward(self.raw)
+            self._plain = self.outline.plain(self.raw)
         return self._plain
 
     def onward(self, answer: bytes) -> bytes:
         """The same for an answer that begins with this head."""
-        outline = self.outline
-        if outline.verbatim or outline.cut:
-            return outline.onward(answer)
+        if self.outline.verbatim:
+            return answer
+        if self._cut_at > 0:
+            return answer[: self._cut_at] + answer[self._cut_at + len(self.outline.cut) :]
         return self.plain + answer[len(self.raw) :]
 
     @property
@@ -187,36 +103,49 @@ def find_response_head(data: bytes) -> int:
 
 
 class ResponseParser:
-    """Parses complete heads; remembers the last one, and the kinds that came lately, bounded in number.
+    """Reads heads; remembers the last one, and the kinds that came lately, bounded in number."""
 
-    ``last`` is the last one that answered a request whose method says nothing of the body.
-    """
-
-    __slots__ = ("_fields", "_outlines", "_status_lines", "last")
+    __slots__ = ("_fields", "_last", "_outlines", "_status_lines")
 
     def __init__(self) -> None:
-        self.last: ResponseHead | None = None
+        self._last: ResponseHead | None = None
         self._fields = FieldParser()
-        self._outlines: dict[int, list[Outline]] = {}  # by the number of lines
+        self._outlines: list[Outline] = []  # the one of the last head comes first
         self._status_lines: dict[bytes, tuple[int, int, bytes]] = {}
 
-    def parse(self, head: bytes, *, to_head_request: bool = False, upgrade_asked: bool = False) -> ResponseHead:
-        """Parse a complete head (with its empty line); raises FramingError."""
+    def read(self, data: bytes) -> ResponseHead | None:
+        """The head at the beginning of an answer to a plain request; None when it is not complete. Raises FramingError."""
+        last = self._last
+        if last is not None and data.startswith(last.raw):
+            return last
+        for outline in self._outlines:
+            size, length, cut_at = outline.match(data)
+            if size:
+                return self._remember(ResponseHead(data[:size], outline, length, cut_at))
+        size = find_response_head(data)
+        return self.parse(data[:size]) if size else None
+
+    def parse(self, head: bytes) -> ResponseHead:
+        """Parse a complete head (with its empty line) of an answer to a plain request; raises FramingError."""
         lines = head.split(CRLF)
-        if to_head_request or upgrade_asked:
-            outline, length = self._outline(lines, to_head_request=to_head_request, upgrade_asked=upgrade_asked)
-            return ResponseHead(head, outline, length)
-        alike = self._outlines.get(len(lines))
-        if alike is not None:
-            for outline in alike:
-                length = outline.length_of(lines)
-                if length != MISFIT:
-                    self.last = parsed = ResponseHead(head, outline, length)
-                    return parsed
-        outline, length = self._outline(lines, to_head_request=False, upgrade_asked=False)
-        self._outlines[len(lines)] = [outline, *(alike or [])[: MAX_ALIKE - 1]]
-        self.last = parsed = ResponseHead(head, outline, length)
-        return parsed
+        for outline in self._outlines:
+            length = outline.learn(lines)
+            if length != MISFIT:
+                return self._remember(ResponseHead(head, outline, length, _cut_at(head, outline)))
+        return self._remember(self.parse_answer_to(head))
+
+    def _remember(self, head: ResponseHead) -> ResponseHead:
+        self._last = head
+        outlines = self._outlines
+        if not outlines or outlines[0] is not head.outline:
+            self._outlines = [head.outline, *[other for other in outlines if other is not head.outline][: MAX_KINDS - 1]]
+        return head
+
+    def parse_answer_to(self, head: bytes, *, to_head_request: bool = False, upgrade_asked: bool = False) -> ResponseHead:
+        """Parse a complete head whatever the request was."""
+        lines = head.split(CRLF)
+        outline, length = self._outline(lines, to_head_request=to_head_request, upgrade_asked=upgrade_asked)
+        return ResponseHead(head, outline, length, _cut_at(head, outline))
 
     def _outline(self, lines: list[bytes], *, to_head_request: bool, upgrade_asked: bool) -> tuple[Outline, int]:
         if len(lines) - 3 > MAX_FIELDS:
@@ -239,6 +168,11 @@ class ResponseParser:
             parsed = _parse_status_line(line)
             remember(self._status_lines, line, parsed, MAX_STATUS_LINES)
         return parsed
+
+
+def _cut_at(head: bytes, outline: Outline) -> int:
+    """Where in a head that is which may be taken out of it."""
+    return head.find(CRLF + outline.cut) + len(CRLF) if outline.cut else MISFIT
 
 
 def _hidden(fields: list[Field], options: list[bytes], framing: Framing) -> list[bool]:
