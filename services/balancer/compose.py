@@ -42,7 +42,7 @@ def framing_lines(request: RequestHead, length: int | None) -> bytes:
 
 def request_line(request: RequestHead, route: Route) -> Part:
     """The first line for the upstream."""
-    begin, end = request.method + b" ", b" HTTP/1.1\r\n" if route.minor else b" HTTP/1.0\r\n"
+    begin, end = request.method + b" ", line_end(route)
     if route.target is None:
         target = _changed_target(request, route) if isinstance(request, Course) else _target(request, route)
         return begin + target + end
@@ -54,6 +54,11 @@ def request_line(request: RequestHead, route: Route) -> Part:
         return b"".join([begin, *target, end])
 
     return line
+
+
+def line_end(route: Route) -> bytes:
+    """What follows the target in a request line for the upstream."""
+    return b" HTTP/1.1\r\n" if route.minor else b" HTTP/1.0\r\n"
 
 
 def _target(request: RequestHead, route: Route) -> bytes:

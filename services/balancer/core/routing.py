@@ -57,7 +57,7 @@ class Locations(Generic[T]):
                 return exact
         found: T | None = None
         for pattern, value in self._prefixes:
-            if path.startswith(pattern.text):
+            if path[: len(pattern.text)] == pattern.text:
                 if pattern.kind == "final":
                     return value
                 found = value

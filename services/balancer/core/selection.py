@@ -32,7 +32,7 @@ class Turn:
     rehash = 0
     misses = 0
 
-    def __init__(self, peers: Sequence[Peer], key: bytes = b"") -> None:
+    def __init__(self, peers: list[Peer], key: bytes = b"") -> None:
         self.peers = peers
         if key:
             self.key = key

@@ -250,9 +250,12 @@ class ClientConnection(Endpoint):
             route = self.listener.router.find(request)
         except FramingError:
             return None
-        if route is not last.manner.route:
+        manner = last.manner
+        if route is not manner.route:
             return None
-        self.last = prepared = Prepared(data, request, last.manner, request_line(request, route))
+        size = len(request.method) + 1 + len(request.target)
+        line = data[:size] + manner.line_end if manner.line_end else request_line(request, route)
+        self.last = prepared = Prepared(data, request, manner, line)
         return prepared
 
     def _prepare(self, head: bytes) -> Prepared:

@@ -43,7 +43,7 @@ class Facts(Turn):
     @classmethod
     def of(cls, connection: ClientConnection, request: RequestHead, route: Route) -> Self:
         """The facts of a request that goes to no upstream, or not yet."""
-        facts = cls(())
+        facts = cls([])
         facts.connection = connection
         facts.engine = connection.engine
         facts.request = request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from services.balancer.compose import compose_fields, framing_lines, request_line
+from services.balancer.compose import compose_fields, framing_lines, line_end, request_line
 from services.balancer.core.course import Course
 from services.balancer.core.paths import BadPath, normalise
 from services.balancer.core.routing import Locations
@@ -27,10 +27,22 @@ class Manner:
     ``pool`` is None when the balancer answers itself. ``fields`` are the header lines for the upstream up to those that
     frame a body, or to the end of the head when there is none. ``steady``: on one connection they are the same every time.
     ``reusable``: nothing but the head has to be looked at. ``quick``: an ordinary answer is passed on unchanged.
-    ``may_serve``: how many requests a client's connection may carry.
+    ``may_serve``: how many requests a client's connection may carry. ``line_end`` is what follows the target in a request
+    line, where the target goes on as it came; else it is empty.
     """
 
-    __slots__ = ("clients", "fields", "may_serve", "pool", "quick", "read_timeout_s", "reusable", "route", "steady")
+    __slots__ = (
+        "clients",
+        "fields",
+        "line_end",
+        "may_serve",
+        "pool",
+        "quick",
+        "read_timeout_s",
+        "reusable",
+        "route",
+        "steady",
+    )
 
     def __init__(self, block: FieldBlock, route: Route, pool: Pool | None, fields: tuple[Part, ...]) -> None:
         self.route = route
@@ -38,6 +50,7 @@ class Manner:
         self.may_serve = route.clients.keepalive_requests if route.clients.keepalive_s else 0
         self.pool = pool
         self.fields = fields
+        self.line_end = line_end(route) if route.target is None and not route.upstream_uri else b""
         self.read_timeout_s = route.read_timeout_s
         self.reusable = route.plain and pool is not None and not (block.has_body or block.expects)
         self.steady = self.reusable and route.steady

@@ -116,7 +116,7 @@ class ResponseParser:
     def read(self, data: bytes) -> ResponseHead | None:
         """The head at the beginning of an answer to a plain request; None when it is not complete. Raises FramingError."""
         last = self._last
-        if last is not None and data.startswith(last.raw):
+        if last is not None and data[: len(last.raw)] == last.raw:
             return last
         for outline in self._outlines:
             size, length, cut_at = outline.match(data)
