@@ -12,7 +12,7 @@ import mmap
 import os
 
 from services.balancer.core.rates import Rate, risen
-from services.balancer.plane.shared_places import digest
+from services.balancer.plane.shared_places import SALT_BYTES, digest
 from services.balancer.plane.zone import holder
 
 SETS = 4096
@@ -27,13 +27,15 @@ class SharedBuckets:
         self.fd = fd
         self._sets = sets
         self._memory = mmap.mmap(fd, _size(sets))
-        self._words = memoryview(self._memory).cast("q")
+        self._salt = self._memory[:SALT_BYTES]
+        self._words = memoryview(self._memory)[SALT_BYTES:].cast("q")
 
     @classmethod
     def create(cls, sets: int = SETS) -> SharedBuckets:
         """Fresh memory."""
         fd = os.memfd_create("balancer-buckets")
         os.ftruncate(fd, _size(sets))
+        os.pwrite(fd, os.urandom(SALT_BYTES), 0)
         return cls(fd, sets)
 
     def __enter__(self) -> None:
@@ -49,12 +51,12 @@ class SharedBuckets:
     def pour(self, rate: Rate, key: bytes, now_ms: int) -> int:
         level, words = self.level(rate, key, now_ms), self._words
         at, _ = self._row(rate, key)
-        words[at], words[at + 1], words[at + 2] = digest((rate.zone, key)), level, now_ms
+        words[at], words[at + 1], words[at + 2] = digest((rate.zone, key), self._salt), level, now_ms
         return level
 
     def _row(self, rate: Rate, key: bytes) -> tuple[int, bool]:
         """Where the row of a bucket is, or the one that makes room for it."""
-        wanted = digest((rate.zone, key))
+        wanted = digest((rate.zone, key), self._salt)
         first = wanted % self._sets * WAYS * _ROW
         row = self._words[first : first + WAYS * _ROW].tolist()
         known, times = row[::_ROW], row[2::_ROW]
@@ -74,4 +76,4 @@ class SharedBuckets:
 
 def _size(sets: int) -> int:
     """In bytes; pages that nobody touches cost nothing."""
-    return sets * WAYS * _ROW * 8
+    return SALT_BYTES + sets * WAYS * _ROW * 8

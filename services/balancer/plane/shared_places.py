@@ -1,8 +1,9 @@
 """Places that all workers share: a table of counts in one anonymous file, mapped by every process.
 
-A row is found by a digest of what is limited and its key. It has one count for each process, which no other process writes,
-so those of a process that died can be given back. A row whose counts are all zero is free. Rows are gathered in buckets;
-whoever takes a place locks the bucket, so that a limit is never exceeded. Giving one back takes no lock.
+A row is found by a digest of what is limited and its key; it is salted, so that nobody can choose keys that share a bucket.
+It has one count for each process, which no other process writes, so those of a process that died can be given back. A row
+whose counts are all zero is free. Rows are gathered in buckets; whoever takes a place locks the bucket, so that a limit is
+never exceeded. Giving one back takes no lock.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from services.common import logs
 
 BUCKETS = 4096
 WAYS = 16
-_DIGESTS_AT = 8
+SALT_BYTES = 16
+_SALT_AT = 8
+_DIGESTS_AT = _SALT_AT + SALT_BYTES
 _DIGEST, _COUNT = 8, 4  # bytes
 
 
@@ -35,14 +38,15 @@ class SharedPlaces:
         self._own = column * self._all
         self._memory = mmap.mmap(fd, _size(buckets))
         whole, counts_at = memoryview(self._memory), _DIGESTS_AT + self._all * _DIGEST
-        self._columns = whole[:_DIGESTS_AT].cast("q")  # how many are in use
+        self._columns = whole[:_SALT_AT].cast("q")  # how many are in use
+        self._salt = bytes(whole[_SALT_AT:_DIGESTS_AT])
         self._digests = whole[_DIGESTS_AT:counts_at].cast("q")
         self._counts = whole[counts_at:].cast("I")
         self._rows: dict[Place, int] = {}  # of what this process has taken
 
     def take(self, place: Place, most: int) -> bool:
         row = self._rows.get(place, -1)
-        name = 0 if row >= 0 else digest(place)
+        name = 0 if row >= 0 else digest(place, self._salt)
         bucket = row // WAYS if row >= 0 else name % self._buckets
         fcntl.lockf(self.fd, fcntl.LOCK_EX, 1, bucket)
         try:
@@ -86,6 +90,7 @@ class KeptPlaces(SharedPlaces):
         """Fresh memory."""
         fd = os.memfd_create("balancer-places")
         os.ftruncate(fd, _size(buckets))
+        os.pwrite(fd, os.urandom(SALT_BYTES), _SALT_AT)
         return cls(fd, 0, buckets)
 
     def grant(self, column: int) -> None:
@@ -114,8 +119,8 @@ def _size(buckets: int) -> int:
     return _DIGESTS_AT + buckets * WAYS * (_DIGEST + COLUMNS * _COUNT)
 
 
-def digest(place: Place) -> int:
+def digest(place: Place, salt: bytes) -> int:
     """Not 0, which a row has that was never used."""
     zone, key = place
-    hashed = hashlib.blake2b(b"%b\0%b" % (zone.encode(), key), digest_size=8).digest()
+    hashed = hashlib.blake2b(b"%b\0%b" % (zone.encode(), key), digest_size=8, key=salt).digest()
     return int.from_bytes(hashed, "little", signed=True) or 1
