@@ -26,6 +26,7 @@ T = TypeVar("T")
 Request = tuple[bytes, bytes, frozenset[tuple[bytes, bytes]], bytes]
 OUR_OWN = {b"connection", b"content-length", b"transfer-encoding"}
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+TEMPTATION_S = 0.002  # for what no request is meant by: time to take it for one
 PATIENCE_S = 5.0
 
 
@@ -36,6 +37,7 @@ class Upstream:
         self.received: list[bytes] = []
         self.wire: bytes | None = None
         self.closes = False
+        self.ended = 0
 
     async def start(self) -> Upstream:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -57,6 +59,7 @@ class Upstream:
                     if self.closes:
                         break
         writer.close()
+        self.ended += 1
 
 
 def requests_in(data: bytes) -> list[Request]:
@@ -123,9 +126,18 @@ class World:
                     if not piece:
                         break
                     said += piece
+            await asyncio.sleep(0 if answers else TEMPTATION_S)
         finally:
             writer.transport.abort()
+            await self._settle()
         return said
+
+    async def _settle(self) -> None:
+        """Wait until nothing of it is left, so that the next example sees nothing but its own."""
+        upstream, peer = self.upstream, self.balancer.engine.pools["app"].group.peers[0]
+        async with asyncio.timeout(PATIENCE_S):
+            while self.balancer.engine.clients or upstream.ended < peer.stats.connects:
+                await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from services.balancer.wire.fields import (
 
 _METHOD: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
 _TARGET_BAD: Final = bytes(range(33)) + b"\x7f"
+_SLASH: Final = 0x2F
+_SPACE: Final = 0x20
 _REFUSED: Final = _TARGET_BAD + b"#"
 _NOTABLE: Final = _REFUSED + b"%."
 _HOST_BAD: Final = bytes(range(33)) + b'\x7f"#<>?@\\^`{|}/,'
@@ -200,8 +202,8 @@ class RequestParser:
         notable = len(target.translate(None, _NOTABLE)) != len(target)
         if (
             (method != b"GET" and method not in _USUAL_METHODS)
-            or target[:1] != b"/"
-            or data[end : end + 1] != b" "
+            or data[len(method) + 1] != _SLASH
+            or data[end] != _SPACE
             or (notable and len(target.translate(None, _REFUSED)) != len(target))
         ):
             return None
