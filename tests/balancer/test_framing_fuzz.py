@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import h11
 import pytest
 import uvloop
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from services.balancer.server import Balancer
 from services.balancer.site import build
 from services.common import logs
-from tests.balancer.support import settings_for
+from tests.balancer.support import eventually, settings_for
 
 T = TypeVar("T")
 Request = tuple[bytes, bytes, frozenset[tuple[bytes, bytes]], bytes]
@@ -65,6 +65,17 @@ class Upstream:
 def requests_in(data: bytes) -> list[Request]:
     """The complete requests at the start of some bytes, up to the first thing h11 does not take."""
     found: list[Request] = []
+    while True:
+        while data.startswith(b"\r\n"):  # to be ignored before a request: RFC 9112 section 2.2, which h11 does not do
+            data = data[2:]
+        request, data = first_request(data)
+        if request is None:
+            return found
+        found.append(request)
+
+
+def first_request(data: bytes) -> tuple[Request | None, bytes]:
+    """A complete request, and what follows it on a connection that stays; None where h11 sees none."""
     parser = h11.Connection(h11.SERVER)
     parser.receive_data(data)
     head: h11.Request | None = None
@@ -78,15 +89,14 @@ def requests_in(data: bytes) -> list[Request]:
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 fields = frozenset((name, value) for name, value in head.headers if name not in OUR_OWN)
-                found.append((head.method, head.target, fields, body))
                 parser.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
                 parser.send(h11.EndOfMessage())
-                if parser.our_state is not h11.DONE or parser.their_state is not h11.DONE:
-                    break
-                parser.start_next_cycle()
+                stays = parser.our_state is h11.DONE and parser.their_state is h11.DONE
+                rest = bytes(parser.trailing_data[0]) if stays else b""
+                return (head.method, head.target, fields, body), rest
             else:
                 break
-    return found
+    return None, b""
 
 
 class World:
@@ -135,9 +145,7 @@ class World:
     async def _settle(self) -> None:
         """Wait until nothing of it is left, so that the next example sees nothing but its own."""
         upstream, peer = self.upstream, self.balancer.engine.pools["app"].group.peers[0]
-        async with asyncio.timeout(PATIENCE_S):
-            while self.balancer.engine.clients or upstream.ended < peer.stats.connects:
-                await asyncio.sleep(0)
+        await eventually(lambda: not self.balancer.engine.clients and upstream.ended >= peer.stats.connects)
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +218,7 @@ clients = edited(st.lists(messages(HEADS, b"POST / HTTP/1.1"), min_size=1, max_s
 @EXAMPLES
 @given(wire=clients)
 def test_upstreams_receive_what_clients_sent(world: World, wire: bytes) -> None:
+    assume(wire.isascii())  # nginx takes other bytes in targets, too, and so do we; h11 does not
     upstream = world.upstream
     upstream.received.clear()
     upstream.wire, upstream.closes = None, False

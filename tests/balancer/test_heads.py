@@ -173,6 +173,11 @@ def test_hop_by_hop_fields_do_not_reach_the_client() -> None:
 
 
 METHODS = st.sampled_from([b"GET", b"HEAD", b"CONNECT", b"TRACE", b"get", b""])
+def test_clients_are_told_the_length_even_if_the_upstream_calls_it_a_matter_of_the_connection() -> None:
+    head = response(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Own: 1\r\nConnection: content-length, x-own\r\n\r\n")
+    assert head.plain == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+
+
 TARGETS = st.sampled_from([
     b"/", b"/a?b=c", b"/%61/../b", b"*", b"http://other/x", b"/a b", b"/a\r\nX: y", b"",
     b"/ HTTP/1.1\r\nHost: h\r\n\r\nGET /b",

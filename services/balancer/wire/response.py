@@ -31,7 +31,9 @@ from services.balancer.wire.outline import (
 MAX_FIELDS: Final = 200
 MAX_STATUS_LINES: Final = 512
 MAX_KINDS: Final = 4  # of heads that are remembered
-_USUAL_OPTIONS: Final = frozenset((b"close", b"keep-alive"))  # name no fields but hidden ones
+_KEEPING_OPTIONS: Final = frozenset((b"close", b"keep-alive", b"content-length"))
+"""Options of Connection that hide no field: two say something of the connection itself, and a client that was not told the
+length would take a part of the body for all of it."""
 
 
 class ResponseHead:
@@ -177,7 +179,7 @@ def _cut_at(head: bytes, outline: Outline) -> int:
 
 def _hidden(fields: list[Field], options: list[bytes], framing: Framing) -> list[bool]:
     """Which fields do not go on to the client: those that belong to the connection to the upstream."""
-    named = [option for option in options if option not in _USUAL_OPTIONS]
+    named = [option for option in options if option not in _KEEPING_OPTIONS]
     return [
         (field.hidden or field.name in named) and not (framing is CHUNKED and field.name == b"transfer-encoding")
         for field in fields
