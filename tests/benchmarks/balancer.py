@@ -7,8 +7,8 @@ Each proxy runs one worker (balancer-2 two, balancer-2z two with a zone) with ke
 connections, passive and (where it has them) active checks, X-Real-IP, and no access log. The load is closed-loop. CPU
 time is that of the proxy's processes (user and system) from /proc, so it does not depend on how fast the upstreams or the
 load are. Rounds alternate between the proxies; medians are printed, ratios to nginx, and whether the balancer keeps
-within the bars it is held to. Distinct requests have a path, a query and an answer head of their own. ``deploy/compile``
-first: otherwise the balancer runs interpreted, and that is what is measured.
+within the bars it is held to. Distinct requests have a path, a query and an answer head of their own. As root, peers that
+are missing are installed. ``deploy/compile`` first: otherwise the balancer runs interpreted, and that is what is measured.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Case:
     bar: float = 1.0  # times nginx's CPU time
 
 
+PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
 IDLE_CONNECTIONS = 5000
 IDLE_BAR_KB = 10.0
 
@@ -223,7 +224,7 @@ def measure(proxy: Proxy, case: Case, requests: int) -> Sample:
 
 @contextlib.contextmanager
 def proxies(directory: Path, only: set[str]) -> Iterator[list[Proxy]]:
-    """Start the upstreams and every proxy that is installed."""
+    """Start the upstreams and the proxies."""
     made = recipes(directory)
     a, b, *ports = free_ports(2 + 3 * len(made))
     directory.chmod(0o755)  # the upstream nginx may run as another user
@@ -238,7 +239,7 @@ def proxies(directory: Path, only: set[str]) -> Iterator[list[Proxy]]:
         wait_for(a)
         running = []
         for index, (name, text, command) in enumerate(made):
-            if name not in only or shutil.which(command[0]) is None:
+            if name not in only:
                 continue
             port, tls_port, status = ports[3 * index : 3 * index + 3]
             Path(command[-1]).write_text(text.format(port=port, tls_port=tls_port, status=status, **values))
@@ -246,6 +247,19 @@ def proxies(directory: Path, only: set[str]) -> Iterator[list[Proxy]]:
             wait_for(port)
             running.append(Proxy(name, pid, port, tls_port))
         yield running
+
+
+def install(only: set[str]) -> None:
+    """Have nginx, which is the upstream as well, and the other peers that are to be measured."""
+    missing = [package for program, package in PACKAGES.items()
+               if program in {"nginx", *only} and shutil.which(program) is None]  # fmt: skip
+    if not missing:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if os.geteuid() or shutil.which("apt-get") is None:
+        sys.exit(f"not installed: {' '.join(missing)}; as root: {' '.join(command)}")
+    print(f"installing {' '.join(missing)}", flush=True)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
 
 
 def recipes(directory: Path) -> list[tuple[str, str, list[str]]]:
@@ -332,6 +346,7 @@ def main() -> None:
     rounds, share = (1, 5) if arguments.quick else (arguments.rounds, 1)
     only = set(arguments.only.split(","))
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    install(only)
     print(f"The balancer runs {acceleration.description()}.")
     with tempfile.TemporaryDirectory(prefix="balancer-bench-") as name, proxies(Path(name), only) as running:
         verdicts = [measure_idle(running)] if not arguments.case else []
