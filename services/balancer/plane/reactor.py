@@ -21,7 +21,8 @@ EVENTS_PER_ROUND: Final = 128
 ROUNDS_PER_TURN: Final = 8  # then the loop has its turn
 ACCEPTS_PER_EVENT: Final = 16
 ACCEPT_PAUSE_S: Final = 0.5  # after an accept failed for want of descriptors or memory, as nginx does
-READ_BYTES: Final = 1 << 13
+READ_BYTES: Final = 479  # the largest piece for which Python has memory at hand; most heads are smaller
+READ_BYTES_MORE: Final = 1 << 13
 READ_BYTES_MOST: Final = 120 << 10  # memory for more comes from the system each time
 PIECES_PER_WRITE: Final = 64
 _WANT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -189,6 +190,7 @@ class Stream(Transport):
         "_events",
         "_fd",
         "_full",
+        "_large",
         "_leaving",
         "_limit",
         "_reactor",
@@ -207,6 +209,7 @@ class Stream(Transport):
         self._events = _IN  # that are waited for
         self._reading = True  # the other side may have more to say
         self._size: Any = _USUAL  # of the next piece to be read, at most
+        self._large = False
         self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
         self._limit = WAITING_LIMIT
@@ -235,11 +238,14 @@ class Stream(Transport):
         if not data:
             self._hear_end()
             return
-        if len(data) >= READ_BYTES:
-            self._size = min(4 * len(data), READ_BYTES_MOST)
-        elif self._size is not _USUAL:
-            self._size = _USUAL
+        if len(data) >= READ_BYTES or self._large:
+            self._ask_for_more_than(len(data))
         self._endpoint.data_received(data)
+
+    def _ask_for_more_than(self, got: int) -> None:
+        """Choose the size of the next piece after one of so many bytes."""
+        self._large = got >= READ_BYTES_MORE
+        self._size = min(4 * got, READ_BYTES_MOST) if self._large else READ_BYTES_MORE
 
     def _hear_end(self) -> None:
         if self._broken is not None:
