@@ -18,7 +18,7 @@ from services.balancer.plane.tls import connect_options
 from services.balancer.wire.chunked import ChunkedScanner
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.outline import Framing
-from services.balancer.wire.response import ResponseParser, find_response_head
+from services.balancer.wire.response import ResponseParser
 
 MAX_ANSWER = 1 << 18  # body patterns look at this many bytes, as in nginx Plus
 
@@ -153,10 +153,10 @@ async def _fetch(address: str, other_port: int, request: bytes, options: Mapping
 def _complete(data: bytes) -> bool:
     """Whether an answer with a length is all there, so that a server that keeps connections is not waited for."""
     try:
-        size = find_response_head(data)
-        if not size:
+        head = ResponseParser().read(data)
+        if head is None:
             return False
-        head = ResponseParser().parse(data[:size])
+        size = len(head.raw)
         if head.framing is Framing.CHUNKED:
             scanner = ChunkedScanner()
             scanner.feed(data[size:])
@@ -167,11 +167,10 @@ def _complete(data: bytes) -> bool:
 
 
 def _judge(data: bytes, check: CheckSettings, address: str, request: bytes, elapsed_s: float) -> str:
-    size = find_response_head(data)
-    if not size:
+    head = ResponseParser().read(data)
+    if head is None:
         return "no answer"
-    head = ResponseParser().parse(data[:size])
-    body = data[size:]
+    body = data[len(head.raw) :]
     if head.framing is Framing.CHUNKED:
         payload: list[bytes] = []
         ChunkedScanner().feed(body, payload)

@@ -39,7 +39,7 @@ length would take a part of the body for all of it."""
 class ResponseHead:
     """An answer's head as received in ``raw``, never changed afterwards."""
 
-    __slots__ = ("_cut_at", "_plain", "length", "outline", "raw")
+    __slots__ = ("_cut_at", "_fields", "_plain", "length", "outline", "raw")
 
     def __init__(self, raw: bytes, outline: Outline, length: int, cut_at: int) -> None:
         """``cut_at`` is where the outline's ``cut`` is in it."""
@@ -47,6 +47,7 @@ class ResponseHead:
         self.outline = outline
         self.length = length
         self._cut_at = cut_at
+        self._fields: list[Field] | None = None
         self._plain = b""
 
     @property
@@ -78,7 +79,10 @@ class ResponseHead:
 
     @property
     def fields(self) -> list[Field]:
-        return [parse_field(line) for line in self.raw.split(CRLF)[1:-2]]
+        """Parsed when they are asked for first: most heads are passed on without."""
+        if self._fields is None:
+            self._fields = [parse_field(line) for line in self.raw.split(CRLF)[1:-2]]
+        return self._fields
 
     def get(self, name: bytes) -> bytes:
         for field in self.fields:
