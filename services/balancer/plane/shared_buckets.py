@@ -45,18 +45,20 @@ class SharedBuckets:
         fcntl.lockf(self.fd, fcntl.LOCK_UN)
 
     def level(self, rate: Rate, key: bytes, now_ms: int) -> int:
-        at, found = self._row(rate, key)
-        return risen(rate, self._words[at + 1], self._words[at + 2], now_ms) if found else 0
+        return self._level(rate, *self._row(digest((rate.zone, key), self._salt)), now_ms)
 
     def pour(self, rate: Rate, key: bytes, now_ms: int) -> int:
-        level, words = self.level(rate, key, now_ms), self._words
-        at, _ = self._row(rate, key)
-        words[at], words[at + 1], words[at + 2] = digest((rate.zone, key), self._salt), level, now_ms
+        words, name = self._words, digest((rate.zone, key), self._salt)
+        at, found = self._row(name)
+        level = self._level(rate, at, found, now_ms)
+        words[at], words[at + 1], words[at + 2] = name, level, now_ms
         return level
 
-    def _row(self, rate: Rate, key: bytes) -> tuple[int, bool]:
-        """Where the row of a bucket is, or the one that makes room for it."""
-        wanted = digest((rate.zone, key), self._salt)
+    def _level(self, rate: Rate, at: int, found: bool, now_ms: int) -> int:
+        return risen(rate, self._words[at + 1], self._words[at + 2], now_ms) if found else 0
+
+    def _row(self, wanted: int) -> tuple[int, bool]:
+        """Where the row of a bucket with this digest is, or the one that makes room for it."""
         first = wanted % self._sets * WAYS * _ROW
         row = self._words[first : first + WAYS * _ROW].tolist()
         known, times = row[::_ROW], row[2::_ROW]
