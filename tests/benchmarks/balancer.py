@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.balancer import acceleration
+from tests.support.ports import free_port
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -162,14 +163,6 @@ class Sample:
     rss_kib: int
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        socks = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in socks:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in socks]
-
-
 @contextlib.contextmanager
 def process(*command: str) -> Iterator[int]:
     """Run a program for the time of the block."""
@@ -226,7 +219,7 @@ def measure(proxy: Proxy, case: Case, requests: int) -> Sample:
 def proxies(directory: Path, only: set[str]) -> Iterator[list[Proxy]]:
     """Start the upstreams and the proxies."""
     made = recipes(directory)
-    a, b, *ports = free_ports(2 + 3 * len(made))
+    a, b, *ports = (free_port() for _ in range(2 + 3 * len(made)))
     directory.chmod(0o755)  # the upstream nginx may run as another user
     (directory / "www").mkdir()
     (directory / "www" / "small").write_bytes(b"x" * 100)
