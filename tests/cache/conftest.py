@@ -53,16 +53,28 @@ def cache_lite(folder: Path, **settings: object) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture(scope="module", params=["cache-lite", "memcached"])
-def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    if request.param == "cache-lite":
-        with cache_lite(tmp_path_factory.mktemp("cache")) as ours:
-            yield ours
-        return
+@contextmanager
+def memcached() -> Iterator[int]:
+    """A process of Debian's memcached, once it listens; gives its port."""
     program = real_part("memcached", package="memcached")
-    theirs = free_port()
-    with running([program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(theirs), "-U", "0"], theirs):
-        yield theirs
+    port = free_port()
+    with running([program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0"], port):
+        yield port
+
+
+KINDS = ["cache-lite", "memcached"]
+
+
+@contextmanager
+def server(kind: str, folder: Path) -> Iterator[int]:
+    with cache_lite(folder) if kind == "cache-lite" else memcached() as port:
+        yield port
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with server(request.param, tmp_path_factory.mktemp("cache")) as port:
+        yield port
 
 
 @pytest.fixture
