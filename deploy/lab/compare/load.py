@@ -88,10 +88,16 @@ async def send_all(order: Order) -> tuple[Request, ...]:
     async with asyncio.TaskGroup() as group:
         tasks = []
         for arrival in order.due:
-            await asyncio.sleep(order.start_s + arrival.at_s - time.monotonic())
+            await _until(order.start_s + arrival.at_s)
             tasks.append(group.create_task(_send(users, arrival, order)))
     users.leave()
     return tuple(task.result() for task in tasks)
+
+
+async def _until(due_s: float) -> None:
+    """Never returns early: uvloop rounds to milliseconds, so what is left of the last one is slept again."""
+    while (left_s := due_s - time.monotonic()) > 0:  # noqa: ASYNC110 - a clock sets no events
+        await asyncio.sleep(left_s)
 
 
 async def _send(users: Users, arrival: Arrival, order: Order) -> Request:
