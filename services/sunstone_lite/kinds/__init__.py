@@ -2,10 +2,11 @@
 
 from services.sunstone_lite.kinds.access import GROUPS, USERS
 from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table
+from services.sunstone_lite.kinds.datastore import DATASTORES
 from services.sunstone_lite.kinds.host import HOSTS
+from services.sunstone_lite.kinds.image import IMAGES
 from services.sunstone_lite.kinds.network import NETWORKS
 from services.sunstone_lite.kinds.place import CLUSTERS, ZONES
-from services.sunstone_lite.kinds.storage import DATASTORES, IMAGES
 from services.sunstone_lite.kinds.template import TEMPLATES
 from services.sunstone_lite.kinds.vm import VMS
 

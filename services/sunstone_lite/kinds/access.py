@@ -1,10 +1,21 @@
 """Users and groups."""
 
-from services.sunstone_lite.cells import Flag, Link, Number, Text
+from services.sunstone_lite.cells import Flag, Link, Text
 from services.sunstone_lite.forms import Answers, Field, Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind
+from services.sunstone_lite.kinds.pieces import (
+    NAME_FIELD,
+    OID,
+    TEMPLATE_TREE,
+    count,
+    delete,
+    members,
+    name_column,
+    text,
+    wide,
+)
 
 
 def _enabled(item: Item) -> Flag:
@@ -20,6 +31,9 @@ def _create_user(answers: Answers) -> Call:
     return Call("one.user.allocate", (answers["name"], answers["password"], "core", list(groups)))
 
 
+ENABLED = Column("enabled", N_("Enabled"), _enabled)
+DRIVER = text("driver", N_("Sign-in by"), "AUTH_DRIVER")
+
 USERS = Kind(
     key="users",
     tag="USER",
@@ -28,27 +42,15 @@ USERS = Kind(
     singular=N_("User"),
     pool=Call("one.userpool.info"),
     info="one.user.info",
-    columns=(
-        oid_column(),
-        name_column("users", N_("Name")),
-        Column("group", N_("Group"), _primary),
-        text("driver", N_("Sign-in by"), "AUTH_DRIVER", wide=True),
-        Column("enabled", N_("Enabled"), _enabled),
-    ),
+    columns=(OID, name_column("users"), Column("group", N_("Group"), _primary), wide(DRIVER), ENABLED),
     facts=(
         Column("group", N_("Main group"), _primary),
-        Column("enabled", N_("Enabled"), _enabled),
-        text("driver", N_("Sign-in by"), "AUTH_DRIVER"),
-        Column("tokens", N_("Login tokens"), lambda item: Number(len(item.all("LOGIN_TOKEN")))),
+        ENABLED,
+        DRIVER,
+        count("tokens", N_("Login tokens"), "LOGIN_TOKEN"),
     ),
-    tables=(
-        Table(
-            N_("Groups"),
-            "GROUPS/ID",
-            (Column("group", N_("Group"), lambda found: Link("groups", int(found.value or -1), f"#{found.value}")),),
-        ),
-    ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    tables=(members("groups", N_("Groups"), "GROUPS/ID", heading=N_("Group")),),
+    trees=(TEMPLATE_TREE,),
     actions=(
         delete(
             "one.user.delete",
@@ -70,6 +72,8 @@ USERS = Kind(
     empty=N_("No users that you may see."),
 )
 
+MEMBERS = count("users", N_("Users"), "USERS/ID")
+
 GROUPS = Kind(
     key="groups",
     tag="GROUP",
@@ -78,30 +82,19 @@ GROUPS = Kind(
     singular=N_("Group"),
     pool=Call("one.grouppool.info"),
     info="one.group.info",
-    columns=(
-        oid_column(),
-        name_column("groups", N_("Name")),
-        Column("users", N_("Users"), lambda item: Number(len(item.all("USERS/ID")))),
-        Column("admins", N_("Administrators"), lambda item: Number(len(item.all("ADMINS/ID")))),
-    ),
+    columns=(OID, name_column("groups"), MEMBERS, count("admins", N_("Administrators"), "ADMINS/ID")),
     facts=(
-        Column("users", N_("Users"), lambda item: Number(len(item.all("USERS/ID")))),
+        MEMBERS,
         Column(
             "admins", N_("Administrators"), lambda item: Text(", ".join(f"#{a.value}" for a in item.all("ADMINS/ID")))
         ),
     ),
-    tables=(
-        Table(
-            N_("Users"),
-            "USERS/ID",
-            (Column("user", N_("User"), lambda found: Link("users", int(found.value or -1), f"#{found.value}")),),
-        ),
-    ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    tables=(members("users", N_("Users"), "USERS/ID", heading=N_("User")),),
+    trees=(TEMPLATE_TREE,),
     actions=(delete("one.group.delete", applies=lambda item: item.oid > 1),),
     create=Creation(
         N_("Create group"),
-        Form(fields=(Field("name", N_("Name"), required=True, rule="name"),)),
+        Form(fields=(NAME_FIELD,)),
         lambda answers: Call("one.group.allocate", (answers["name"],)),
     ),
     empty=N_("No groups that you may see."),

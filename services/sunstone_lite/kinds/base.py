@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.common.xmlrpc import Value
-from services.sunstone_lite.cells import Cell, Link, Number, Text
+from services.sunstone_lite.cells import Cell
 from services.sunstone_lite.forms import Answers, Form
-from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
 
 
@@ -85,27 +84,3 @@ class Kind:
     def action(self, key: str) -> Action | None:
         """The action with this key."""
         return next((action for action in self.actions if action.key == key), None)
-
-
-def delete(
-    method: str, *more: Value, warning: str = "", applies: Callable[[Item], bool] = lambda _item: True
-) -> Action:
-    """The action that removes an object by `method`, with its id and `more` as parameters."""
-    return Action(
-        "delete", N_("Delete"), "trash", lambda oid: Call(method, (oid, *more)), applies, True, warning, final=True
-    )
-
-
-def oid_column() -> Column:
-    """ID, first in every list."""
-    return Column("id", "ID", lambda item: Number(item.oid))
-
-
-def text(key: str, title: str, path: str, *, wide: bool = False) -> Column:
-    """A column of plain text at `path`."""
-    return Column(key, title, lambda item: Text(item.text(path)), wide)
-
-
-def name_column(kind: str, title: str) -> Column:
-    """The object's name, a link to its page."""
-    return Column("name", title, lambda item: Link(kind, item.oid, item.name))

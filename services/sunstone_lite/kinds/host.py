@@ -6,17 +6,16 @@ from services.sunstone_lite.cells import Bar, Link, Moment, Number, State, Text
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import (
-    Action,
-    Call,
-    Column,
-    Creation,
-    Kind,
-    Table,
+from services.sunstone_lite.kinds.base import Action, Call, Column, Creation, Kind, Table
+from services.sunstone_lite.kinds.pieces import (
+    CLUSTER_FIELD,
+    OID,
+    TEMPLATE_TREE,
     delete,
+    members,
     name_column,
-    oid_column,
     text,
+    wide,
 )
 
 KIB_PER_MIB = 1024
@@ -72,9 +71,14 @@ FORM = Form(
             options=(Option("dummy", "dummy"), Option("kvm", "KVM"), Option("qemu", "QEMU"), Option("lxc", "LXC")),
             help=N_("dummy plays a hypervisor without having one."),
         ),
-        Field("cluster", N_("Cluster"), "choice", required=True, default="0", pool="clusters"),
+        CLUSTER_FIELD,
     ),
 )
+
+STATE = Column("state", N_("State"), _state)
+CLUSTER = Column("cluster", N_("Cluster"), _cluster)
+HOST_CPU = Column("cpu", "CPU", cpu_bar)
+HOST_MEMORY = Column("memory", N_("Memory"), memory_bar)
 
 HOSTS = Kind(
     key="hosts",
@@ -85,32 +89,28 @@ HOSTS = Kind(
     pool=Call("one.hostpool.info"),
     info="one.host.info",
     columns=(
-        oid_column(),
-        name_column("hosts", N_("Name")),
-        Column("state", N_("State"), _state),
-        Column("cluster", N_("Cluster"), _cluster, wide=True),
+        OID,
+        name_column("hosts"),
+        STATE,
+        wide(CLUSTER),
         Column("vms", "VMs", lambda item: Number(item.number("HOST_SHARE/RUNNING_VMS"))),
-        Column("cpu", "CPU", cpu_bar),
-        Column("memory", N_("Memory"), memory_bar),
+        HOST_CPU,
+        HOST_MEMORY,
         text("driver", N_("Driver"), "VM_MAD", wide=True),
     ),
     facts=(
-        Column("state", N_("State"), _state),
-        Column("cluster", N_("Cluster"), _cluster),
+        STATE,
+        CLUSTER,
         Column("vms", N_("Running VMs"), lambda item: Number(item.number("HOST_SHARE/RUNNING_VMS"))),
-        Column("cpu", "CPU", cpu_bar),
-        Column("memory", N_("Memory"), memory_bar),
+        HOST_CPU,
+        HOST_MEMORY,
         text("im", N_("Monitoring driver"), "IM_MAD"),
         text("vm", N_("Virtualisation driver"), "VM_MAD"),
         Column("seen", N_("Last monitored"), lambda item: Moment(item.number("MONITORING/TIMESTAMP"))),
         text("error", N_("Last error"), "TEMPLATE/ERROR"),
     ),
     tables=(
-        Table(
-            N_("Virtual machines here"),
-            "VMS/ID",
-            (Column("vm", "VM", lambda found: Link("vms", int(found.value or -1), f"#{found.value}")),),
-        ),
+        members("vms", N_("Virtual machines here"), "VMS/ID", heading="VM"),
         Table(
             N_("NUMA nodes"),
             "HOST_SHARE/NUMA_NODES/NODE",
@@ -120,7 +120,7 @@ HOSTS = Kind(
             ),
         ),
     ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    trees=(TEMPLATE_TREE,),
     actions=(
         _status("enable", N_("Enable"), "play", 0),
         _status(

@@ -6,7 +6,19 @@ from services.sunstone_lite.cells import Bar, State
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table
+from services.sunstone_lite.kinds.pieces import (
+    CLUSTER_FIELD,
+    GROUP,
+    NAME_FIELD,
+    OID,
+    OWNER,
+    TEMPLATE_TREE,
+    delete,
+    name_column,
+    text,
+    wide,
+)
 
 LEASES_MAX = 65_536
 
@@ -32,7 +44,7 @@ def _create(answers: Answers) -> Call:
 
 FORM = Form(
     fields=(
-        Field("name", N_("Name"), required=True, rule="name"),
+        NAME_FIELD,
         Field(
             "vn_mad",
             N_("Network driver"),
@@ -45,9 +57,14 @@ FORM = Form(
         Field("phydev", N_("Physical device"), advanced=True, help=N_("For VLAN and VXLAN networks.")),
         Field("ip", N_("First address"), rule="ipv4", help=N_("Empty for addresses of the second layer only.")),
         Field("size", N_("How many addresses"), "number", default="64", low=1, high=LEASES_MAX),
-        Field("cluster", N_("Cluster"), "choice", required=True, default="0", pool="clusters"),
+        CLUSTER_FIELD,
     ),
 )
+
+STATE = Column("state", N_("State"), _state)
+LEASES = Column("leases", N_("Addresses"), _leases)
+BRIDGE = text("bridge", N_("Bridge"), "BRIDGE")
+DRIVER = text("driver", N_("Driver"), "VN_MAD")
 
 NETWORKS = Kind(
     key="networks",
@@ -57,25 +74,8 @@ NETWORKS = Kind(
     singular=N_("Network"),
     pool=Call("one.vnpool.info", (-2, -1, -1)),
     info="one.vn.info",
-    columns=(
-        oid_column(),
-        name_column("networks", N_("Name")),
-        Column("state", N_("State"), _state),
-        Column("leases", N_("Addresses"), _leases),
-        text("bridge", N_("Bridge"), "BRIDGE"),
-        text("driver", N_("Driver"), "VN_MAD", wide=True),
-        text("owner", N_("Owner"), "UNAME", wide=True),
-        text("group", N_("Group"), "GNAME", wide=True),
-    ),
-    facts=(
-        Column("state", N_("State"), _state),
-        Column("leases", N_("Addresses"), _leases),
-        text("owner", N_("Owner"), "UNAME"),
-        text("group", N_("Group"), "GNAME"),
-        text("driver", N_("Driver"), "VN_MAD"),
-        text("bridge", N_("Bridge"), "BRIDGE"),
-        text("vlan", "VLAN", "VLAN_ID"),
-    ),
+    columns=(OID, name_column("networks"), STATE, LEASES, BRIDGE, wide(DRIVER), wide(OWNER), wide(GROUP)),
+    facts=(STATE, LEASES, OWNER, GROUP, DRIVER, BRIDGE, text("vlan", "VLAN", "VLAN_ID")),
     tables=(
         Table(
             N_("Address ranges"),
@@ -94,7 +94,7 @@ NETWORKS = Kind(
             (text("ip", "IP", "IP"), text("mac", "MAC", "MAC"), text("vm", "VM", "VM")),
         ),
     ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    trees=(TEMPLATE_TREE,),
     actions=(delete("one.vn.delete"),),
     create=Creation(N_("Create network"), FORM, _create),
     empty=N_("No networks yet."),

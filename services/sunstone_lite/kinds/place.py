@@ -1,22 +1,26 @@
 """Clusters and zones."""
 
 from services.sunstone_lite import states
-from services.sunstone_lite.cells import Link, Number, State
-from services.sunstone_lite.forms import Field, Form
+from services.sunstone_lite.cells import State
+from services.sunstone_lite.forms import Form
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table
+from services.sunstone_lite.kinds.pieces import (
+    NAME_FIELD,
+    OID,
+    TEMPLATE_TREE,
+    count,
+    delete,
+    members,
+    name_column,
+    text,
+    wide,
+)
 
-
-def _members(path: str, kind: str, title: str) -> Table:
-    return Table(
-        title, f"{path}/ID", (Column("id", title, lambda found: Link(kind, int(found.value or -1), f"#{found.value}")),)
-    )
-
-
-def _count(path: str, key: str, title: str) -> Column:
-    return Column(key, title, lambda item: Number(len(item.all(f"{path}/ID"))))
-
+HOSTS = ("hosts", N_("Hosts"), "HOSTS/ID")
+DATASTORES = ("datastores", N_("Datastores"), "DATASTORES/ID")
+NETWORKS = ("networks", N_("Networks"), "VNETS/ID")
 
 CLUSTERS = Kind(
     key="clusters",
@@ -26,28 +30,14 @@ CLUSTERS = Kind(
     singular=N_("Cluster"),
     pool=Call("one.clusterpool.info"),
     info="one.cluster.info",
-    columns=(
-        oid_column(),
-        name_column("clusters", N_("Name")),
-        _count("HOSTS", "hosts", N_("Hosts")),
-        _count("DATASTORES", "datastores", N_("Datastores")),
-        _count("VNETS", "networks", N_("Networks")),
-    ),
-    facts=(
-        _count("HOSTS", "hosts", N_("Hosts")),
-        _count("DATASTORES", "datastores", N_("Datastores")),
-        _count("VNETS", "networks", N_("Networks")),
-    ),
-    tables=(
-        _members("HOSTS", "hosts", N_("Hosts")),
-        _members("DATASTORES", "datastores", N_("Datastores")),
-        _members("VNETS", "networks", N_("Networks")),
-    ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    columns=(OID, name_column("clusters"), count(*HOSTS), count(*DATASTORES), count(*NETWORKS)),
+    facts=(count(*HOSTS), count(*DATASTORES), count(*NETWORKS)),
+    tables=(members(*HOSTS), members(*DATASTORES), members(*NETWORKS)),
+    trees=(TEMPLATE_TREE,),
     actions=(delete("one.cluster.delete", applies=lambda item: item.oid >= 100),),
     create=Creation(
         N_("Create cluster"),
-        Form(fields=(Field("name", N_("Name"), required=True, rule="name"),)),
+        Form(fields=(NAME_FIELD,)),
         lambda answers: Call("one.cluster.allocate", (answers["name"],)),
     ),
     empty=N_("No clusters that you may see."),
@@ -58,6 +48,9 @@ def _zone_state(item: Item) -> State:
     return states.of(states.ZONE_STATES, item.number("STATE"))
 
 
+STATE = Column("state", N_("State"), _zone_state)
+ENDPOINT = text("endpoint", N_("Endpoint"), "TEMPLATE/ENDPOINT")
+
 ZONES = Kind(
     key="zones",
     tag="ZONE",
@@ -66,14 +59,8 @@ ZONES = Kind(
     singular=N_("Zone"),
     pool=Call("one.zonepool.info"),
     info="one.zone.info",
-    columns=(
-        oid_column(),
-        name_column("zones", N_("Name")),
-        Column("state", N_("State"), _zone_state),
-        Column("servers", N_("Servers"), lambda item: Number(len(item.all("SERVER_POOL/SERVER")))),
-        text("endpoint", N_("Endpoint"), "TEMPLATE/ENDPOINT", wide=True),
-    ),
-    facts=(Column("state", N_("State"), _zone_state), text("endpoint", N_("Endpoint"), "TEMPLATE/ENDPOINT")),
+    columns=(OID, name_column("zones"), STATE, count("servers", N_("Servers"), "SERVER_POOL/SERVER"), wide(ENDPOINT)),
+    facts=(STATE, ENDPOINT),
     tables=(
         Table(
             N_("Servers"),
@@ -81,6 +68,6 @@ ZONES = Kind(
             (text("id", "ID", "ID"), text("name", N_("Name"), "NAME"), text("endpoint", N_("Endpoint"), "ENDPOINT")),
         ),
     ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    trees=(TEMPLATE_TREE,),
     empty=N_("No zones that you may see."),
 )

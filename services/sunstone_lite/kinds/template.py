@@ -1,10 +1,25 @@
 """VM templates, and the form that makes machines of one."""
 
 from services.common.template import Template, TemplateError, Vector, parse
-from services.sunstone_lite.cells import Moment, Number, Size
+from services.sunstone_lite.cells import Moment
 from services.sunstone_lite.forms import Answers, Field, Form
 from services.sunstone_lite.i18n import N_
-from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table, delete, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table
+from services.sunstone_lite.kinds.pieces import (
+    CPU,
+    GROUP,
+    MEMORY,
+    NAME_FIELD,
+    OID,
+    OWNER,
+    TEMPLATE_TREE,
+    VCPU,
+    count,
+    delete,
+    name_column,
+    text,
+    wide,
+)
 
 IMAGE_TYPES_FOR_DISKS = (0, 1, 2)
 INSTANCES_MAX = 50
@@ -39,7 +54,7 @@ def _check(answers: Answers) -> dict[str, str]:
 
 FORM = Form(
     fields=(
-        Field("name", N_("Name"), required=True, rule="name"),
+        NAME_FIELD,
         Field("cpu", "CPU", "number", required=True, default="1", low=0.01, high=10_000, whole=False),
         Field("vcpu", "VCPU", "number", low=1, high=10_000, help=N_("CPUs the guest sees; empty means one.")),
         Field("memory", N_("Memory in MB"), "number", required=True, default="512", low=1, high=1_000_000_000),
@@ -91,22 +106,22 @@ TEMPLATES = Kind(
     pool=Call("one.templatepool.info", (-2, -1, -1)),
     info="one.template.info",
     columns=(
-        oid_column(),
-        name_column("templates", N_("Name")),
-        Column("cpu", "CPU", lambda item: Number(item.real("TEMPLATE/CPU"))),
-        Column("memory", N_("Memory"), lambda item: Size(item.real("TEMPLATE/MEMORY"))),
-        Column("disks", N_("Disks"), lambda item: Number(len(item.all("TEMPLATE/DISK")))),
-        Column("nics", N_("Networks"), lambda item: Number(len(item.all("TEMPLATE/NIC"))), wide=True),
-        text("owner", N_("Owner"), "UNAME", wide=True),
-        text("group", N_("Group"), "GNAME", wide=True),
+        OID,
+        name_column("templates"),
+        CPU,
+        MEMORY,
+        count("disks", N_("Disks"), "TEMPLATE/DISK"),
+        wide(count("nics", N_("Networks"), "TEMPLATE/NIC")),
+        wide(OWNER),
+        wide(GROUP),
         Column("since", N_("Registered"), lambda item: Moment(item.number("REGTIME")), wide=True),
     ),
     facts=(
-        text("owner", N_("Owner"), "UNAME"),
-        text("group", N_("Group"), "GNAME"),
-        Column("cpu", "CPU", lambda item: Number(item.real("TEMPLATE/CPU"))),
-        Column("vcpu", "VCPU", lambda item: Number(item.real("TEMPLATE/VCPU", 1))),
-        Column("memory", N_("Memory"), lambda item: Size(item.real("TEMPLATE/MEMORY"))),
+        OWNER,
+        GROUP,
+        CPU,
+        VCPU,
+        MEMORY,
         Column("since", N_("Registered"), lambda item: Moment(item.number("REGTIME"))),
         text("description", N_("Description"), "TEMPLATE/DESCRIPTION"),
     ),
@@ -126,7 +141,7 @@ TEMPLATES = Kind(
             (text("id", N_("Network id"), "NETWORK_ID"), text("network", N_("Network"), "NETWORK")),
         ),
     ),
-    trees=((N_("Template"), "TEMPLATE"),),
+    trees=(TEMPLATE_TREE,),
     actions=(delete("one.template.delete", False, warning=N_("Machines made of it stay.")),),
     create=Creation(N_("Create template"), FORM, _create),
     empty=N_("No templates yet. A template says what a machine is made of."),

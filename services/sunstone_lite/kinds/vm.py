@@ -1,10 +1,22 @@
 """Virtual machines."""
 
 from services.sunstone_lite import states
-from services.sunstone_lite.cells import Cell, Link, Moment, Number, Size, Text
+from services.sunstone_lite.cells import Cell, Link, Moment, Size, Text
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table, name_column, oid_column, text
+from services.sunstone_lite.kinds.base import Action, Call, Column, Kind, Table
+from services.sunstone_lite.kinds.pieces import (
+    CPU,
+    GROUP,
+    MEMORY,
+    OID,
+    OWNER,
+    TEMPLATE_TREE,
+    VCPU,
+    name_column,
+    text,
+    wide,
+)
 
 # VMs of the caller's view (-2), no id range, any state but DONE (-1): one.vmpool.info.
 POOL = Call("one.vmpool.info", (-2, -1, -1, -1))
@@ -84,26 +96,26 @@ ACTIONS = (
 )
 
 COLUMNS = (
-    oid_column(),
-    name_column("vms", N_("Name")),
+    OID,
+    name_column("vms"),
     Column("state", N_("State"), states.vm),
-    text("owner", N_("Owner"), "UNAME", wide=True),
-    text("group", N_("Group"), "GNAME", wide=True),
-    Column("cpu", "CPU", lambda item: Number(item.real("TEMPLATE/CPU"))),
-    Column("memory", N_("Memory"), lambda item: Size(item.real("TEMPLATE/MEMORY"))),
+    wide(OWNER),
+    wide(GROUP),
+    CPU,
+    MEMORY,
     Column("host", N_("Host"), _host),
     Column("since", N_("Created"), lambda item: Moment(item.number("STIME")), wide=True),
 )
 
 FACTS = (
     Column("state", N_("State"), states.vm),
-    text("owner", N_("Owner"), "UNAME"),
-    text("group", N_("Group"), "GNAME"),
+    OWNER,
+    GROUP,
     Column("host", N_("Host"), _host),
     Column("addresses", N_("Addresses"), _addresses),
-    Column("cpu", "CPU", lambda item: Number(item.real("TEMPLATE/CPU"))),
-    Column("vcpu", "VCPU", lambda item: Number(item.real("TEMPLATE/VCPU", 1))),
-    Column("memory", N_("Memory"), lambda item: Size(item.real("TEMPLATE/MEMORY"))),
+    CPU,
+    VCPU,
+    MEMORY,
     Column("since", N_("Created"), lambda item: Moment(item.number("STIME"))),
     Column("until", N_("Ended"), lambda item: Moment(item.number("ETIME"))),
     text("deploy", N_("Deploy id"), "DEPLOY_ID"),
@@ -169,7 +181,7 @@ VMS = Kind(
     columns=COLUMNS,
     facts=FACTS,
     tables=(DISKS, NICS, HISTORY),
-    trees=((N_("User template"), "USER_TEMPLATE"), (N_("Template"), "TEMPLATE")),
+    trees=((N_("User template"), "USER_TEMPLATE"), TEMPLATE_TREE),
     actions=ACTIONS,
     empty=N_("No virtual machines yet. Instantiate a template to get one."),
 )
