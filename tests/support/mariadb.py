@@ -42,20 +42,12 @@ class MariadbServer:
 
     def install(self) -> None:
         """Creates an empty data folder; some seconds."""
-        subprocess.run(
-            [
-                real_part("mariadb-install-db", package="mariadb-server"),
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                f"--user={getpass.getuser()}",
-                *_OPTIONS[1:3],
-            ],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        command = [real_part("mariadb-install-db", package="mariadb-server"), "--no-defaults"]
+        command += [f"--datadir={self.folder / 'data'}", f"--user={getpass.getuser()}", *_OPTIONS[1:3]]
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        if done.returncode:
+            raise RuntimeError(f"mariadb-install-db ended with {done.returncode}: {done.stdout[-2000:]}")
 
     def start(self, *options: str) -> None:
         program = real_part("mariadbd", package="mariadb-server")
