@@ -168,9 +168,9 @@ class Balancer:
         before, self.plan = self.plan, plan
         self.engine.adopt(plan)
         amend()
-        for address, number in list(self._servers):
+        for address, number in list(self._servers):  # who connects meanwhile waits in the socket's queue
             then, now = before.listeners.get(address), plan.listeners.get(address)
-            if then and now and then.tls != now.tls:  # who connects meanwhile waits in the socket's queue
+            if then and now and (then.tls or now.tls):  # certificates may be new though the settings are not
                 self._servers.pop((address, number)).close()
         await self._listen()
 

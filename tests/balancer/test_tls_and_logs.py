@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from services.balancer.config import read_plan
 from services.balancer.server import Balancer
 from services.balancer.settings import Settings
+from services.balancer.site import build
 from services.common import logs
 from tests.balancer.support import RawClient, Upstream, eventually, fields_of, request, running, settings_for
 
@@ -62,6 +64,34 @@ async def test_tls_is_terminated_with_the_certificate_asked_for(
         client.writer.transport.abort()
     finally:
         await balancer.stop(grace_s=0.2)
+
+
+async def test_a_reload_takes_certificates_that_were_renewed(
+    upstream: Start, certificates: Path, tmp_path: Path
+) -> None:
+    renewed = {kind: tmp_path / f"renewed.{kind}" for kind in ("pem", "key")}
+
+    def renew(name: str) -> None:
+        for kind, path in renewed.items():
+            shutil.copy(certificates / f"{name}.{kind}", path)
+
+    async def visit(name: str) -> RawClient:
+        context = ssl.create_default_context(cafile=str(certificates / f"{name}.pem"))
+        client = RawClient(*await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name))
+        assert (await client.get()).body == b"a"
+        return client
+
+    renew("one.example")
+    settings = settings_for([await upstream("a")], tls={"certificate": str(renewed["pem"]), "key": str(renewed["key"])})
+    async with running(settings) as balancer:
+        port = balancer.port
+        before = await visit("one.example")
+        renew("two.example")
+        await balancer.balancer.reload(build(settings))
+        after = await visit("two.example")
+        assert (await before.get()).body == b"a", "who is there stays"
+        for client in (before, after):
+            client.writer.transport.abort()
 
 
 async def test_large_answers_and_bodies_pass_through_tls(upstream: Start, certificates: Path) -> None:
