@@ -8,6 +8,8 @@ from typing import Protocol
 import msgspec
 
 from services.balancer.core.groups import Group
+from services.balancer.core.rates import Buckets
+from services.balancer.plane.prober import Prober
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures
@@ -18,13 +20,17 @@ def nothing() -> None:
 
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker process; ``restarts`` counts those that died in its place before it."""
+    """One worker process; ``restarts`` counts those that died in its place before it.
+
+    One that is ``leaving`` serves the clients it has, and another may have its number.
+    """
 
     number: int
     pid: int
     uptime_s: float
     requests: int
     restarts: int
+    leaving: bool = False
 
 
 class Fleet(Protocol):
@@ -32,11 +38,16 @@ class Fleet(Protocol):
 
     plan: Plan
     sockets: Sockets
+    prober: Prober
     judged: Callable[[Group], None]
     """Set by who wants to hear of changed verdicts."""
 
     @property
     def groups(self) -> Mapping[str, Group]: ...
+
+    @property
+    def buckets(self) -> Buckets:
+        """Those of rate limits, of all who serve."""
 
     @property
     def ports(self) -> dict[str, int]:

@@ -24,16 +24,20 @@ class PidFile:
             fresh.replace(self._path)
 
     def step_aside(self) -> None:
-        """Make room for a new program's."""
+        """Make room for a new program's. Raises OSError."""
         if self._path is not None and self._is_ours(self._path):
             self._path.replace(self._aside(self._path))
 
     def come_back(self) -> None:
-        """The new program is not there, or not any more."""
-        if self._path is not None and self._is_ours(self._aside(self._path)):
-            self._aside(self._path).replace(self._path)
+        """The new program is not there, or not any more. Raises OSError."""
+        if self._path is not None:
+            if self._is_ours(self._aside(self._path)):
+                self._aside(self._path).replace(self._path)
+            elif not _lives(read_pid(self._path)):
+                self.write()
 
     def remove(self) -> None:
+        """Raises OSError."""
         if self._path is not None:
             for path in (self._path, self._aside(self._path)):
                 if self._is_ours(path):
@@ -53,6 +57,10 @@ def read_pid(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
         return int(path.read_text())
     return 0
+
+
+def _lives(pid: int) -> bool:
+    return pid > 0 and Path(f"/proc/{pid}").exists()
 
 
 def notify_supervisor(state: str) -> None:

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from services.balancer import acceleration
 from services.balancer.config import read_plan
 from services.balancer.core.addresses import unix_path
-from services.balancer.estate import Counters, Estate, add, counters, decode, encode, estate, since, take_up
-from services.balancer.fleet import Fleet
+from services.balancer.estate import Counters, Estate, Ledger, Moment, Retired, add, decode, encode, estate, take_up
+from services.balancer.fleet import Fleet, WorkerView
 from services.balancer.pidfile import PidFile, notify_supervisor
 from services.balancer.server import GRACE_S, Balancer
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets, remove_dead
 from services.balancer.status.changes import Changes
+from services.balancer.status.figures import Figures
 from services.balancer.status.listener import StatusListener
 from services.balancer.upgrade import Heir, Heritage, first_of
 from services.balancer.workers.crew import Crew
 from services.common import logs
 from services.common.settings import SettingsError
 
-MAX_ASKED = 8
+TELL_S = 1.0
 
 
 class Program:
     """One program, whether it balances in this process or in workers.
 
     SIGHUP reads the settings again, SIGUSR2 starts a new program beside this one, SIGQUIT quits when the last client
-    has left, SIGTERM and SIGINT after a short grace.
+    has left, SIGTERM and SIGINT after a short grace. Those that are not urgent are acted on one after the other.
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
@@ -39,18 +42,20 @@ class Program:
         self._plan = plan
         self._log = logs.get("balancer")
         self._pid_file = PidFile(plan.settings.pid_file)
-        self._asked: asyncio.Queue[signal.Signals] = asyncio.Queue(maxsize=MAX_ASKED)
-        self._quit = asyncio.Event()
+        self._asked: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._waiting: set[signal.Signals] = set()  # in the queue
+        self._changing = asyncio.Lock()
         self._heir: Heir | None = None
-        self._left = Counters()  # what the heir, or the fleet that serves now, has been told
-        self._retiring: dict[Fleet, asyncio.Task[None]] = {}
+        self._retiring: dict[Retired, asyncio.Task[None]] = {}
+        self._before = Moment()  # of the program before this one
 
     async def run(self, stop: asyncio.Event) -> int:
         """Live until told to end; returns the exit status."""
-        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
+            asyncio.get_running_loop().add_signal_handler(number, self._ask, number)
         heritage = await Heritage.receive()
         self._fleet, self._changes = self._made(self._plan, heritage.sockets)
-        self._status = StatusListener(self._changes, self._reload)
+        self._status = StatusListener(self._changes, self)
         try:
             left = self._understood(heritage.snapshot)
             self._changes.restore(left)
@@ -61,11 +66,8 @@ class Program:
             self._log.error("cannot start", reason=getattr(error, "strerror", None) or str(error))
             await self._fleet.stop(grace_s=0)
             return 1
-        for number in (signal.SIGHUP, signal.SIGUSR2):
-            loop.add_signal_handler(number, self._ask, number)
-        loop.add_signal_handler(signal.SIGQUIT, self._quit.set)
         self._appear()
-        heritage.remainder = lambda counted: add(self._fleet, counted)
+        heritage.remainder = self._hear
         heritage.accept()
         self._log.info(
             "serving",
@@ -75,10 +77,10 @@ class Program:
         )
         await self._until_the_end(stop)
         if self._heir is not None:
-            self._heir.count(since(await counters(self._fleet), self._left))
+            await self._tell(self._heir)
         for path in filter(None, map(unix_path, self._fleet.plan.listeners)):
             remove_dead(path)  # unless the heir listens on it
-        self._pid_file.remove()
+        self._with_pid_file(self._pid_file.remove)
         return 0
 
     def _made(self, plan: Plan, sockets: Sockets) -> tuple[Fleet, Changes]:
@@ -86,6 +88,7 @@ class Program:
         fleet: Fleet = (Crew if plan.settings.workers > 1 else Balancer)(plan, self._log, sockets)
         state_file = self._plan.settings.state_file
         changes = Changes(fleet, Path(state_file) if state_file else None)
+        changes.saving = self._heir is None
         fleet.judged = changes.judged
         return fleet, changes
 
@@ -100,11 +103,17 @@ class Program:
             return None
 
     def _appear(self) -> None:
-        try:
-            self._pid_file.write()
-        except OSError as error:
-            self._log.warning("cannot write the pid file", reason=error.strerror)
+        self._with_pid_file(self._pid_file.write)
         notify_supervisor(f"READY=1\nMAINPID={os.getpid()}")
+
+    def _with_pid_file(self, action: Callable[[], None]) -> bool:
+        """Whether it could be done. Who cannot write the file balances all the same."""
+        try:
+            action()
+        except OSError as error:
+            self._log.error("cannot write the pid file", reason=str(error))
+            return False
+        return True
 
     async def _open_status(self, heritage: Heritage) -> None:
         settings = self._fleet.plan.settings
@@ -113,16 +122,19 @@ class Program:
     # Signals
 
     def _ask(self, number: signal.Signals) -> None:
-        with contextlib.suppress(asyncio.QueueFull):
+        """Once it waits, the same signal says nothing new."""
+        if number not in self._waiting:
+            self._waiting.add(number)
             self._asked.put_nowait(number)
 
     async def _until_the_end(self, stop: asyncio.Event) -> None:
-        serving = asyncio.create_task(self._do_what_is_asked())
-        await first_of(stop, self._quit)
+        serving, told_to_quit = asyncio.create_task(self._do_what_is_asked()), asyncio.Event()
+        serving.add_done_callback(lambda _: told_to_quit.set())
+        await first_of(stop, told_to_quit)
         serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
         await self._status.close()
         if not stop.is_set():
-            self._log.info("quitting when the last client has left")
             gone = asyncio.Event()
             draining = asyncio.gather(self._fleet.drain(), *self._retiring.values())
             draining.add_done_callback(lambda _: gone.set())
@@ -131,30 +143,50 @@ class Program:
                 return
             draining.cancel()
         grace_s = GRACE_S if stop.is_set() else 0
-        await asyncio.gather(*(fleet.stop(grace_s) for fleet in (self._fleet, *self._retiring)))
+        fleets = (self._fleet, *(retired.fleet for retired in self._retiring))
+        await asyncio.gather(*(fleet.stop(grace_s) for fleet in fleets))
 
     async def _do_what_is_asked(self) -> None:
-        while True:
-            match await self._asked.get():
-                case signal.SIGHUP:
-                    try:
-                        await self._reload()
-                    except ValueError as error:
-                        self._log.error("settings not reloaded, the old ones stay", reason=str(error))
-                case signal.SIGUSR2 if self._heir is None:
-                    await self._upgrade()
+        """Until told to quit, which waits for what was asked before: a new program is up by then, or is not coming."""
+        asked: signal.Signals | None = None
+        while asked is not signal.SIGQUIT:
+            asked = await self._asked.get()
+            self._waiting.discard(asked)
+            try:
+                await self._act_on(asked)
+            except Exception:  # whatever went wrong, clients are served
+                self._log.exception("failed", signal=asked.name)
 
-    async def _reload(self) -> None:
+    async def _act_on(self, number: signal.Signals) -> None:
+        match number:
+            case signal.SIGHUP:
+                try:
+                    await self.reload()
+                except ValueError as error:
+                    self._log.error("settings not reloaded, the old ones stay", reason=str(error))
+            case signal.SIGUSR1:
+                self._log.info("log files are opened for every writing, there is nothing to open again")
+            case signal.SIGUSR2 if self._heir is not None:
+                self._log.warning("a new program is there already: end it, or this one, first", pid=self._heir.pid)
+            case signal.SIGUSR2:
+                async with self._changing:
+                    await self._upgrade()
+            case signal.SIGQUIT:
+                async with self._changing:
+                    self._log.info("quitting when the last client has left")
+
+    async def reload(self) -> None:
         """Read the file again; raises ValueError, and then nothing has changed."""
-        try:
-            plan = await asyncio.to_thread(read_plan, self._path)
-            if (plan.settings.workers > 1) is isinstance(self._fleet, Balancer):
-                await self._replace_fleet(plan)
-            else:
-                # servers changed at run time stay as they are when a state file is kept
-                await self._fleet.reload(plan, self._changes.restore)
-        except (SettingsError, OSError) as error:
-            raise ValueError(str(error)) from None
+        async with self._changing:
+            try:
+                plan = await asyncio.to_thread(read_plan, self._path)
+                if (plan.settings.workers > 1) is isinstance(self._fleet, Balancer):
+                    await self._replace_fleet(plan)
+                else:
+                    # servers changed at run time stay as they are when a state file is kept
+                    await self._fleet.reload(plan, self._changes.restore)
+            except (SettingsError, OSError) as error:
+                raise ValueError(str(error)) from None
         self._log.info("settings reloaded")
 
     async def _replace_fleet(self, plan: Plan) -> None:
@@ -166,24 +198,50 @@ class Program:
             changes.restore_switches(before)
             take_up(fleet, before)
             await fleet.start()
-        except (OSError, ValueError):
+        except (OSError, ValueError, asyncio.CancelledError):
             await fleet.stop(grace_s=0)
             raise
         self._fleet, self._changes = fleet, changes
         self._status.show(changes)
-        self._retiring[old] = asyncio.create_task(self._retire(old, before.counters))
+        retired = Retired(old, before.counters)
+        self._retiring[retired] = asyncio.create_task(self._retire(retired))
 
-    async def _retire(self, old: Fleet, before: Counters) -> None:
-        """Let the clients of a fleet that was replaced finish."""
-        await old.drain()
-        add(self._fleet, since(await counters(old), before))
-        del self._retiring[old]
+    async def _retire(self, retired: Retired) -> None:
+        """Let the clients of a fleet that was replaced finish, in the time that those of a program that quits have."""
+        try:
+            async with asyncio.timeout(self._fleet.plan.settings.quit_timeout_s or None):
+                await retired.fleet.drain()
+        except TimeoutError:
+            await retired.fleet.stop(grace_s=0)
+        await retired.report_to(self._fleet)
+        del self._retiring[retired]
+
+    # As the status shows it
+
+    async def figures(self) -> Figures:
+        """Of the fleet that serves, and of those before it, and of the program before this one, while they have clients."""
+        await asyncio.gather(*(retired.report_to(self._fleet) for retired in self._retiring))
+        figures, groups = await self._fleet.figures(), self._fleet.groups
+        for moment in (self._before, *(retired.moment for retired in self._retiring)):
+            figures.add(moment.figures(groups))
+        return figures
+
+    def workers(self) -> list[WorkerView]:
+        leaving = [worker for retired in self._retiring for worker in retired.fleet.workers()]
+        return [*self._fleet.workers(), *(msgspec.structs.replace(worker, leaving=True) for worker in leaving)]
+
+    def _hear(self, counted: Counters, moment: Moment) -> None:
+        """What the program before this one says of itself."""
+        add(self._fleet, counted)
+        self._before = moment
 
     # Upgrade
 
     async def _upgrade(self) -> None:
         """Start a new program beside this one, and leave the status page and the files to it."""
-        self._pid_file.step_aside()
+        if not self._with_pid_file(self._pid_file.step_aside):
+            self._log.error("no new program is started, it could not be told from this one")
+            return
         heir, status = Heir(), self._status.socket
         left = await estate(self._fleet, self._changes)
         try:
@@ -194,21 +252,32 @@ class Program:
             self._log.error("no new program", reason=error.strerror)
             serves = False
         if not serves:
-            self._pid_file.come_back()
+            self._with_pid_file(self._pid_file.come_back)
             self._log.error("the new program does not serve, this one goes on")
             return
         self._log.info("a new program serves too; SIGQUIT ends this one", pid=heir.pid)
         await self._status.close()
         self._changes.saving = False
-        self._heir, self._left = heir, left.counters
+        self._heir = heir
+        self._ledger = Ledger(self.figures, lambda: self._fleet.groups, left.counters)
+        self._telling = asyncio.create_task(self._keep_telling(heir))
         self._outliving = asyncio.create_task(self._outlive(heir))
+
+    async def _keep_telling(self, heir: Heir) -> None:
+        while True:
+            await asyncio.sleep(TELL_S)
+            await self._tell(heir)
+
+    async def _tell(self, heir: Heir) -> None:
+        heir.count(*await self._ledger.news())
 
     async def _outlive(self, heir: Heir) -> None:
         """Take back what the new program was left, when it ends before this one."""
         await heir.ended()
+        self._telling.cancel()
         self._heir = None
         self._changes.saving = True
-        self._pid_file.come_back()
+        self._with_pid_file(self._pid_file.come_back)
         self._log.warning("the new program has ended, this one goes on", pid=heir.pid)
         try:
             await self._status.open(self._fleet.plan.settings)

@@ -118,6 +118,10 @@ class Balancer:
         return {name: pool.group for name, pool in self.engine.pools.items()}
 
     @property
+    def buckets(self) -> Buckets:
+        return self.engine.buckets
+
+    @property
     def ports(self) -> dict[str, int]:
         return {address: self.sockets.port(address) for address in self.plan.listeners if address in self.sockets}
 

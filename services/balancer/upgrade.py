@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 
 from services.balancer.channel import Channel, Message, WithDescriptor, inherited, pair
-from services.balancer.estate import Counters
+from services.balancer.estate import Counters, Moment
 from services.balancer.sockets import Sockets
 
 VARIABLE = "BALANCER_LITE_HERITAGE"
@@ -40,9 +40,10 @@ class Rest(Message, frozen=True, kw_only=True):
 
 
 class Remainder(Message, frozen=True, kw_only=True):
-    """At the end of the old program: what it counted since."""
+    """Every now and then, and at the end of the old program: what it counted since, and what it has in progress."""
 
     counters: Counters
+    moment: Moment = Moment()
 
 
 class Serving(Message, frozen=True, kw_only=True):
@@ -52,14 +53,14 @@ class Serving(Message, frozen=True, kw_only=True):
 class Heritage:
     """What a new program was given; ``snapshot`` is empty for one that was started afresh.
 
-    ``remainder`` is called at the end of the old program.
+    ``remainder`` is called while the old program serves too, and at its end.
     """
 
     def __init__(self) -> None:
         self.sockets = Sockets()
         self.status: dict[str, socket.socket] = {}
         self.snapshot = b""
-        self.remainder: Callable[[Counters], None] = lambda counters: None
+        self.remainder: Callable[[Counters, Moment], None] = lambda counters, moment: None
         self._channel: Channel | None = None
 
     @classmethod
@@ -71,10 +72,15 @@ class Heritage:
             complete = asyncio.Event()
             heritage._channel = Channel(
                 inherited(int(fd)), Listener | StatusSocket | Rest | Remainder,
-                lambda message, fd: heritage._take(message, fd, complete), complete.set,
+                lambda message, fd: heritage._take(message, fd, complete), lambda: heritage._orphaned(complete),
             )  # fmt: skip
             await complete.wait()
         return heritage
+
+    def _orphaned(self, complete: asyncio.Event) -> None:
+        """The old program has ended, whether or not it could say its last."""
+        complete.set()
+        self.remainder(Counters(), Moment())
 
     def _take(self, message: Listener | StatusSocket | Rest | Remainder, fd: int, complete: asyncio.Event) -> None:
         match message:
@@ -85,8 +91,8 @@ class Heritage:
             case Rest(snapshot=snapshot):
                 self.snapshot = snapshot
                 complete.set()
-            case Remainder(counters=counters):
-                self.remainder(counters)
+            case Remainder(counters=counters, moment=moment):
+                self.remainder(counters, moment)
 
     def accept(self) -> None:
         """Tell the old program that this one serves."""
@@ -126,12 +132,14 @@ class Heir:
     def pid(self) -> int:
         return self._process.pid
 
-    def count(self, counters: Counters) -> None:
-        """Tell the new program what this one counted since."""
-        self._channel.send(Remainder(counters=counters))
+    def count(self, counters: Counters, moment: Moment) -> None:
+        """Tell the new program what this one counted since, and what it has in progress."""
+        self._channel.send(Remainder(counters=counters, moment=moment))
 
     async def ended(self) -> None:
         """Wait for the end of the new program."""
+        if self._process.poll() is not None:
+            return
         fd = os.pidfd_open(self.pid)
         readable = asyncio.Event()
         loop = asyncio.get_running_loop()

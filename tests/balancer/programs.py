@@ -33,7 +33,7 @@ class Program:
         self.pid_file = folder / "pid"
         self.log = folder / "log"
         self.port, self._status = free_port(), free_port()
-        self._settings = {
+        self.settings = {
             "listen": f"127.0.0.1:{self.port}", "status": f"127.0.0.1:{self._status}", "pid_file": str(self.pid_file),
             **settings,
         }  # fmt: skip
@@ -47,8 +47,8 @@ class Program:
 
     def configure(self, **changes: Any) -> None:
         """Write the settings file, with some keys changed."""
-        self._settings |= changes
-        self.config.write_text(yaml.safe_dump(self._settings))
+        self.settings |= changes
+        self.config.write_text(yaml.safe_dump(self.settings))
 
     async def start(self) -> None:
         with self.log.open("ab") as log:

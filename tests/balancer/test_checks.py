@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from services.balancer.core.health import CheckSettings, HeaderRule, Match, StatusRange
-from services.balancer.core.peers import State
+from services.balancer.core.peers import State, Verdict
+from services.balancer.estate import decode, encode, estate, take_up
 from services.balancer.plane.prober import probe
+from services.balancer.server import Balancer
 from services.balancer.site import build
+from services.balancer.status.changes import Changes
+from services.common import logs
 from tests.balancer.support import Upstream, always, answer, eventually, running, settings_for
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -58,6 +63,28 @@ async def test_a_check_that_asks_for_the_leader_sends_everything_to_it(upstream:
     async with running(settings_for([follower, leader], group={"health_check": check})) as balancer:
         await eventually(lambda: balancer.peer(1).state(0) is State.UP)
         assert [(await balancer.get()).body for _ in range(4)] == [b"leader"] * 4
+
+
+async def test_half_a_verdict_and_the_time_of_the_next_check_can_be_left_to_others(upstream: Start) -> None:
+    server = await upstream("a", always(answer(b"", "503 No")))
+    checks = [{"interval_s": 60, "fails": 2, "uri": uri} for uri in ("/soon", "/later")]
+    settings = settings_for([server], group={"health_check": checks})
+    async with running(settings) as first:
+        await eventually(lambda: first.peer(0).stats.check_fails == 2)
+        left = decode(encode(await estate(first.balancer, Changes(first.balancer, None))))
+    soon, later = left.checks["app"][server.address]
+    assert (soon.fails, later.fails) == (1, 1) and later.due > first.balancer.time() + 30
+    left.checks["app"][server.address][0] = dataclasses.replace(soon, due=first.balancer.time())
+    second = Balancer(build(settings), logs.get("balancer"))
+    take_up(second, left)
+    await second.start()
+    try:
+        (group,) = second.groups.values()
+        await eventually(lambda: group.peers[0].verdict is Verdict.UNHEALTHY)
+        assert sorted(head.split()[1] for head in server.heads) == [b"/later", b"/soon", b"/soon"]
+        assert second.prober.known()["app"][server.address][1] == later
+    finally:
+        await second.stop(grace_s=0)
 
 
 async def test_verdicts_end_with_the_checks_that_gave_them(upstream: Start) -> None:

@@ -8,17 +8,19 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.balancer.core.rates import ONE, REFUSED, UNDELAYED, OwnBuckets, Rate, wait_ms
+from services.balancer.core.rates import ONE, REFUSED, UNDELAYED, Levels, OwnBuckets, Rate, wait_ms
 from services.balancer.plane.shared_buckets import WAYS, SharedBuckets
 from tests.balancer.programs import program
 from tests.balancer.support import Upstream, eventually, request, running, settings_for
 from tests.balancer.test_nginx_parity import Front, both, upstream_block
 from tests.balancer.test_nginx_parity import directory as directory
 
+SALT = b"0123456789abcdef"
 Start = Callable[..., Awaitable[Upstream]]
 
 
@@ -33,7 +35,7 @@ Start = Callable[..., Awaitable[Upstream]]
     ],
 )
 def test_buckets_leak_and_run_over(rate: Rate, times_ms: list[int], waits: list[int]) -> None:
-    own, shared = OwnBuckets(), SharedBuckets.create(sets=1)
+    own, shared = OwnBuckets(SALT), SharedBuckets.create(sets=1)
     assert [wait_ms([(rate, b"k")], own, now_ms) for now_ms in times_ms] == waits
     assert [wait_ms([(rate, b"k")], shared, 5000 + now_ms) for now_ms in times_ms] == waits
     shared.close()
@@ -65,15 +67,38 @@ async def test_rates_are_limited_over_all_workers(upstream: Start, tmp_path: Pat
 
 
 def test_a_request_counts_for_all_its_limits_or_for_none() -> None:
-    buckets, wide, narrow = OwnBuckets(), Rate("w", 1000, burst=9000), Rate("n", 1000)
+    buckets, wide, narrow = OwnBuckets(SALT), Rate("w", 1000, burst=9000), Rate("n", 1000)
     both = [(wide, b"a"), (narrow, b"b")]
     assert [wait_ms(both, buckets, 0) for _ in range(3)] == [0, REFUSED, REFUSED]
     assert buckets.level(wide, b"a", 0) == ONE, "what was refused is not counted anywhere"
     assert wait_ms([], buckets, 0) == 0
 
 
+Made = Callable[[], OwnBuckets | SharedBuckets]
+
+
+@pytest.mark.parametrize("before", [lambda: OwnBuckets(SALT), lambda: SharedBuckets.create(sets=64)])
+@pytest.mark.parametrize("after", [lambda: OwnBuckets(bytes(16)), lambda: SharedBuckets.create(sets=64)])
+def test_buckets_can_be_left_to_others(before: Made, after: Made) -> None:
+    rate, now_ms = Rate("z", 1000, burst=1000), 50_000
+    old, new = before(), after()
+    for number in range(20):
+        for _ in range(2):
+            wait_ms([(rate, b"%d" % number)], old, now_ms + number)
+    left = msgspec.json.decode(msgspec.json.encode(old.known(15)), type=Levels)
+    assert len(left.levels) == 15
+    new.recall(left, now_ms + 10)
+    waits = [wait_ms([(rate, b"%d" % number)], new, now_ms + 20) for number in range(20)]
+    assert waits == [0] * 5 + [REFUSED] * 15, "the latest are known, and none is later than it can be"
+    assert wait_ms([(rate, b"19")], new, now_ms + 2020) == 0, "they leak on"
+    again = after()
+    again.recall(new.known(100), now_ms + 2020)
+    waits = [wait_ms([(rate, key)], again, now_ms + 2020) for key in (b"19", b"19", b"19", b"fresh")]
+    assert waits == [1000, REFUSED, REFUSED, 0], "those that nobody asked for meanwhile, and those that somebody did"
+
+
 def test_keys_that_came_last_are_remembered() -> None:
-    buckets, rate = OwnBuckets(), Rate("z", 1000, keys=2)
+    buckets, rate = OwnBuckets(SALT), Rate("z", 1000, keys=2)
     waits = [wait_ms([(rate, key)], buckets, 0) for key in (b"a", b"b", b"a", b"c", b"a", b"b")]
     assert waits == [0, 0, REFUSED, 0, REFUSED, 0], "a has asked again before c came, so b made room"
 
@@ -87,7 +112,7 @@ def test_keys_that_came_last_are_remembered() -> None:
 def test_no_more_come_through_than_the_rate_and_the_burst_allow(
     gaps_ms: list[int], per_s: int, burst: int, free: int
 ) -> None:
-    buckets, rate = OwnBuckets(), Rate("z", per_s, burst * ONE, free * ONE)
+    buckets, rate = OwnBuckets(SALT), Rate("z", per_s, burst * ONE, free * ONE)
     now_ms, let_in = 0, []
     for gap_ms in gaps_ms:
         now_ms += gap_ms

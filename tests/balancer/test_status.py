@@ -32,15 +32,23 @@ class Api:
             return got.status, await got.json() if got.content_type == "application/json" else text
 
 
-@contextlib.asynccontextmanager
-async def status_of(settings: Settings, state_file: Path | None = None) -> AsyncIterator[tuple[Running, Api]]:
-    async def no_reload() -> None:
+class Alone:
+    """A balancer as the status listener sees it, without the program around it."""
+
+    def __init__(self, running: Running) -> None:
+        self.figures = running.balancer.figures
+        self.workers = running.balancer.workers
+
+    async def reload(self) -> None:
         raise ValueError("nothing to reload in this test")
 
+
+@contextlib.asynccontextmanager
+async def status_of(settings: Settings, state_file: Path | None = None) -> AsyncIterator[tuple[Running, Api]]:
     async with running(settings) as balancer, aiohttp.ClientSession() as session:
         changes = Changes(balancer.balancer, state_file)
         changes.restore()
-        listener = StatusListener(changes, no_reload)
+        listener = StatusListener(changes, Alone(balancer))
         port = await listener.open(settings)
         try:
             yield balancer, Api(session, port)

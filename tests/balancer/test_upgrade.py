@@ -113,6 +113,7 @@ async def test_what_is_known_of_servers_outlives_an_upgrade(
             return facts_of(await running.peers()) == facts_of(known)
 
         await running.until(knows)
+        assert await limited(running) == 503, "who was refused is so still"
         assert set(await running.bodies(40)) == {"a", "c"}
         assert [peer["requests"] for peer in await running.peers()][:1] == [known[0]["requests"]], "nobody asks the dead"
 
@@ -124,17 +125,29 @@ async def knowing(upstream: Start, folder: Path, **more: Any) -> AsyncIterator[P
     await dead.stop()
     group = {"zone": more.pop("zone"), "method": "round_robin"}
     server = {"max_fails": 1, "fail_timeout_s": 300}
-    async with program(folder, [dead, a], server=server, group=group, **more) as running:
+    limit = {"key": "$remote_addr", "per_s": 0.001}
+    locations = [{"path": "/", "upstream": "app"}, {"path": "/limited", "upstream": "app", "rate_limits": [limit]}]
+    async with program(folder, [dead, a], server=server, group=group, locations=locations, **more) as running:
         assert await running.bodies(20) == "a" * 20
         path = "/upstreams/app/servers"
         await running.api("POST", path, {"address": c.address, "weight": 3, **server})
         await running.api("PATCH", f"{path}/1", {"weight": 2})
         assert set(await running.bodies(20)) == {"a", "c"}
+        assert [await limited(running) for _ in range(2)] == [200, 503]
         yield running
 
 
+async def limited(running: Program) -> int:
+    """What a client gets where one may ask once in a thousand seconds."""
+    client = await running.client()
+    got = await client.get("/limited")
+    client.close()
+    return got.status
+
+
 def facts_of(peers: list[Any]) -> list[object]:
-    names = ("address", "state", "weight", "fails", "failures", "unavail", "requests", "codes", "connects", "received")
+    names = ("address", "state", "weight", "fails", "failures", "unavail", "requests", "codes", "connects", "received",
+             "header_time_s", "response_time_s")  # fmt: skip
     return [[peer[name] for name in names] for peer in peers]
 
 
@@ -148,14 +161,16 @@ async def test_a_reload_brings_workers_and_takes_them_away_within_one_program(up
             await running.api("POST", "/reload", {})
             await load.goes_on()
             now = await running.status()
-            assert (now["pid"], len(now["workers"])) == (pid, workers if workers > 1 else 0)
+            serving = [worker for worker in now["workers"] if not worker["leaving"]]
+            assert (now["pid"], len(serving)) == (pid, workers if workers > 1 else 0)
             assert [peer["state"] for peer in now["upstreams"]["app"]["peers"]] == ["unavail", "up", "up"]
+            assert await limited(running) == 503
         await load.end()
         assert load.faults == []
 
         async def complete() -> bool:
             """Those who served before have left, and with them what they counted."""
-            return bool((await running.status())["requests"] == known["requests"] + load.answers)
+            return bool((await running.status())["requests"] == known["requests"] + load.answers + 2)
 
         await running.until(complete)
         running.signal(signal.SIGTERM)

@@ -210,6 +210,12 @@ async def test_checks_are_made_once_and_their_verdicts_reach_every_worker(upstre
 
         await running.until(changed)
         assert await running.bodies(12) == "follower" * 12
+        group = running.settings["upstreams"]["app"]
+        running.configure(upstreams={"app": {**group, "zone": True}})
+        await running.api("POST", "/reload", {})
+        leader._handler, follower._handler = follower._handler, leader._handler
+        await running.until(decided)
+        assert await running.bodies(12) == "leader" * 12
 
 
 async def test_a_request_waits_for_a_slot_that_another_worker_frees(upstream: Start, tmp_path: Path) -> None:

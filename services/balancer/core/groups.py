@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from services.balancer.core.health import CheckSettings, Guards, ejection_allowed, panics
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.core.retry import RetryPolicy, tries_for
-from services.balancer.core.roster import Member, Passive
+from services.balancer.core.roster import Member, Passive, Times
 from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import RoundRobin, Turn, method_named
 
@@ -155,6 +155,7 @@ class Group:
                 verdict=peer.verdict,
                 ramp_from=peer.ramp_from,
                 passive=passive(peer),
+                times=Times(header_s=peer.stats.header_time_s, response_s=peer.stats.response_time_s),
             )
             for peer in self.peers
         )

@@ -93,10 +93,10 @@ class Tally:
 
     __slots__ = ("fails", "passes", "verdict")
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, *, fails: int = 0, passes: int = 0) -> None:
         self.verdict = verdict
-        self.fails = 0
-        self.passes = 0
+        self.fails = fails
+        self.passes = passes
 
     def record(self, settings: CheckSettings, *, passed: bool) -> Verdict:
         """Count a result and return the verdict, which flips only after enough results in a row."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, Protocol
 
 Place = tuple[str, bytes]
 """What is limited (the name of a limit's zone; "" for clients), and the key that counts for itself."""
 
 ALL_CLIENTS: Final = ("", b"*")
+
+
+def digest(place: Place, salt: bytes) -> int:
+    """A number that stands for it, never 0; nobody who does not know the salt can choose keys that share one."""
+    zone, key = place
+    hashed = hashlib.blake2b(b"%b\0%b" % (zone.encode(), key), digest_size=8, key=salt).digest()
+    return int.from_bytes(hashed, "little", signed=True) or 1
 
 
 class Places(Protocol):

@@ -29,6 +29,24 @@ class Passive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """Smoothed times of a server's answers, in seconds."""
+
+    header_s: Annotated[float, Meta(ge=0)] = 0.0
+    response_s: Annotated[float, Meta(ge=0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckState:
+    """Where one active check of a server stands; ``fails`` and ``passes`` in a row, ``due`` by the clock of the machine."""
+
+    verdict: Verdict
+    fails: Count = 0
+    passes: Count = 0
+    due: Annotated[float, Meta(ge=0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One server as it stands: what another process needs to see the group alike.
 
@@ -41,3 +59,4 @@ class Member:
     verdict: Verdict
     ramp_from: float | None
     passive: Passive
+    times: Times

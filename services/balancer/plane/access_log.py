@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.common import logs
+
 if TYPE_CHECKING:
     from services.balancer.core.variables import Variable
     from services.balancer.plane.facts import Facts
@@ -27,6 +29,7 @@ class AccessLogs:
         self._loop = loop
         self._lines: dict[str, list[bytes]] = {path: [] for path in paths}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="access-log")
+        self._failing: set[str] = set()
         self._handle: asyncio.TimerHandle | None = None
         self.dropped = 0
 
@@ -50,13 +53,24 @@ class AccessLogs:
         for path, lines in self._lines.items():
             if lines:
                 self._lines[path] = []
-                self._writer.submit(_append, path, b"\n".join([*lines, b""]))
+                self._writer.submit(self._append, path, b"\n".join([*lines, b""]))
 
-    def close(self) -> None:
+    def _append(self, path: str, text: bytes) -> None:
+        """In the thread. A file that cannot be written is named once, until it can be again."""
+        try:
+            _append(path, text)
+            self._failing.discard(path)
+        except OSError as error:
+            if path not in self._failing:
+                self._failing.add(path)
+                logs.get("access-log").error("lines are lost", path=path, reason=error.strerror)
+
+    def close(self, *, wait: bool = True) -> None:
+        """Write what there is; without ``wait``, the thread may end later."""
         if self._handle is not None:
             self._handle.cancel()
         self._flush()
-        self._writer.shutdown(wait=True)
+        self._writer.shutdown(wait=wait)
 
 
 def _shown(variable: Variable, facts: Facts, form: Callable[[bytes], bytes]) -> bytes:

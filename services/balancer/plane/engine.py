@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
-from services.balancer.core.rates import Buckets, OwnBuckets
+from services.balancer.core.rates import SALT_BYTES, Buckets, OwnBuckets
 from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
@@ -78,7 +79,7 @@ class Engine:
         self._zones = zones if zones is not None else {}
         self.totals = Totals()
         self.clients: set[ClientConnection] = set()
-        self.buckets: Buckets = buckets if buckets is not None else OwnBuckets()
+        self.buckets: Buckets = buckets if buckets is not None else OwnBuckets(os.urandom(SALT_BYTES))
         self.places: Places = places if places is not None else OwnPlaces()
         self.listeners: dict[str, ListenerState] = {}
         self.pools: dict[str, Pool] = {}
@@ -117,7 +118,7 @@ class Engine:
         if plan.logs:
             self.access_log = AccessLogs(self.loop, plan.logs)
         if before is not None:
-            before.close()
+            before.close(wait=False)  # a slow disk must not hold up a reload
 
     def _shares(self, settings: GroupSettings) -> bool:
         return settings.zone and settings.name in self._zones

@@ -6,13 +6,14 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from services.balancer.core.addresses import host_and_port, unix_path
 from services.balancer.core.groups import Group
 from services.balancer.core.health import CheckSettings, Tally
 from services.balancer.core.peers import Peer, Verdict
+from services.balancer.core.roster import CheckState
 from services.balancer.plane.probed import Probed
 from services.balancer.plane.tls import connect_options
 from services.balancer.wire.chunked import ChunkedScanner
@@ -42,8 +43,9 @@ class Prober:
         self._time = time
         self._warn = warn
         self._judged = judged
-        self._tasks: dict[Key, tuple[CheckSettings, asyncio.Task[None]]] = {}
+        self._tasks: dict[Key, tuple[tuple[Group, Peer, CheckSettings], asyncio.Task[None]]] = {}
         self._tallies: dict[Key, Tally] = {}
+        self._due: dict[Key, float] = {}
         self._random = random.Random()
 
     def reconcile(self) -> None:
@@ -53,14 +55,45 @@ class Prober:
             for peer in group.peers:
                 for index, check in enumerate(group.settings.checks):
                     wanted[(group.name, peer.id, index)] = (group, peer, check)
-        for key in [key for key, (check, _) in self._tasks.items() if key not in wanted or wanted[key][2] != check]:
+        for key in [key for key, (what, _) in self._tasks.items() if not _same(what, wanted.get(key))]:
             self._tasks.pop(key)[1].cancel()
+            del self._due[key]
         for key in [key for key in self._tallies if key not in wanted]:
             del self._tallies[key]
         for key, (group, peer, check) in wanted.items():
             if key not in self._tasks:
                 self._tallies.setdefault(key, Tally(peer.verdict))
-                self._tasks[key] = (check, asyncio.create_task(self._watch(key, group, peer, check)))
+                self._due.setdefault(key, 0.0)
+                self._tasks[key] = ((group, peer, check), asyncio.create_task(self._watch(key, group, peer, check)))
+
+    def known(self) -> dict[str, dict[str, list[CheckState]]]:
+        """Where every check stands, by group and address, in the order of the group's checks."""
+        return {
+            group.name: {
+                peer.address: [self._state((group.name, peer.id, index)) for index in range(len(group.settings.checks))]
+                for peer in group.peers
+                if (group.name, peer.id, 0) in self._tasks
+            }
+            for group in self._groups()
+            if group.settings.checks
+        }
+
+    def _state(self, key: Key) -> CheckState:
+        tally = self._tallies[key]
+        return CheckState(verdict=tally.verdict, fails=tally.fails, passes=tally.passes, due=self._due[key])
+
+    def recall(self, known: Mapping[str, Mapping[str, Sequence[CheckState]]]) -> None:
+        """Before the first ``reconcile``: go on where another prober stood, where a group has as many checks as it had."""
+        for group in self._groups():
+            checks = group.settings.checks
+            for peer in group.peers:
+                states = known.get(group.name, {}).get(peer.address, ())
+                if len(states) != len(checks):
+                    continue
+                for index, (check, state) in enumerate(zip(checks, states, strict=True)):
+                    key = (group.name, peer.id, index)
+                    self._tallies[key] = Tally(state.verdict, fails=state.fails, passes=state.passes)
+                    self._due[key] = min(state.due, self._time() + check.interval_s + check.jitter_s)
 
     async def close(self) -> None:
         tasks = [task for _, task in self._tasks.values()]
@@ -71,11 +104,14 @@ class Prober:
 
     async def _watch(self, key: Key, group: Group, peer: Peer, check: CheckSettings) -> None:
         options = connect_options(check.tls)
+        await asyncio.sleep(self._due[key] - self._time())
         while True:
             if not peer.down:
                 complaint = await probe(peer.address, check, options)
                 self._record(key, group, peer, check, complaint)
-            await asyncio.sleep(check.interval_s + self._random.uniform(0, check.jitter_s))
+            wait_s = check.interval_s + self._random.uniform(0, check.jitter_s)
+            self._due[key] = self._time() + wait_s
+            await asyncio.sleep(wait_s)
 
     def _record(self, key: Key, group: Group, peer: Peer, check: CheckSettings, complaint: str) -> None:
         passed = not complaint
@@ -107,6 +143,11 @@ class Prober:
             if verdict in verdicts:
                 return verdict
         return Verdict.HEALTHY
+
+
+def _same(what: tuple[Group, Peer, CheckSettings], wanted: tuple[Group, Peer, CheckSettings] | None) -> bool:
+    """A group may have been made anew, with peers that have the numbers of the old ones."""
+    return wanted is not None and what[0] is wanted[0] and what[1] is wanted[1] and what[2] == wanted[2]
 
 
 async def probe(address: str, check: CheckSettings, options: Mapping[str, Any] | None = None) -> str:

@@ -11,8 +11,8 @@ import fcntl
 import mmap
 import os
 
-from services.balancer.core.rates import Rate, risen
-from services.balancer.plane.shared_places import SALT_BYTES, digest
+from services.balancer.core.places import digest
+from services.balancer.core.rates import SALT_BYTES, Level, Levels, Rate, latest, risen
 from services.balancer.plane.zone import holder
 
 SETS = 4096
@@ -48,10 +48,10 @@ class SharedBuckets:
         return self._level(rate, *self._row(digest((rate.zone, key), self._salt)), now_ms)
 
     def pour(self, rate: Rate, key: bytes, now_ms: int) -> int:
-        words, name = self._words, digest((rate.zone, key), self._salt)
+        name = digest((rate.zone, key), self._salt)
         at, found = self._row(name)
         level = self._level(rate, at, found, now_ms)
-        words[at], words[at + 1], words[at + 2] = name, level, now_ms
+        self._put(at, (name, level, now_ms))
         return level
 
     def _level(self, rate: Rate, at: int, found: bool, now_ms: int) -> int:
@@ -65,6 +65,20 @@ class SharedBuckets:
         if wanted in known:
             return first + known.index(wanted) * _ROW, True
         return first + times.index(min(times)) * _ROW, False
+
+    def known(self, most: int) -> Levels:
+        words = self._words.tolist()
+        rows = zip(words[::_ROW], words[1::_ROW], words[2::_ROW], strict=True)
+        return Levels(salt=self._salt, levels=latest((row for row in rows if row[0]), most))
+
+    def recall(self, left: Levels, now_ms: int) -> None:
+        """Before any other process maps this memory: names of buckets depend on the salt."""
+        self._memory[:SALT_BYTES] = self._salt = left.salt
+        for name, level, at_ms in reversed(latest(left.levels, len(left.levels))):
+            self._put(self._row(name)[0], (name, level, min(at_ms, now_ms)))
+
+    def _put(self, at: int, row: Level) -> None:
+        self._words[at], self._words[at + 1], self._words[at + 2] = row
 
     def holder(self) -> int:
         return holder(self.fd)

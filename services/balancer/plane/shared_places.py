@@ -9,11 +9,10 @@ never exceeded. Giving one back takes no lock.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import mmap
 import os
 
-from services.balancer.core.places import Place
+from services.balancer.core.places import Place, digest
 from services.balancer.plane.zone import COLUMNS, holder
 from services.common import logs
 
@@ -117,10 +116,3 @@ class KeptPlaces(SharedPlaces):
 def _size(buckets: int) -> int:
     """In bytes; pages that nobody touches cost nothing, and of the usual number of buckets a column has 256 KB."""
     return _DIGESTS_AT + buckets * WAYS * (_DIGEST + COLUMNS * _COUNT)
-
-
-def digest(place: Place, salt: bytes) -> int:
-    """Not 0, which a row has that was never used."""
-    zone, key = place
-    hashed = hashlib.blake2b(b"%b\0%b" % (zone.encode(), key), digest_size=8, key=salt).digest()
-    return int.from_bytes(hashed, "little", signed=True) or 1

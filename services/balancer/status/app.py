@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from services.balancer.core.addresses import EXPECTED, valid_address
 from services.balancer.core.peers import Peer, PeerSettings
-from services.balancer.fleet import Fleet
+from services.balancer.fleet import Fleet, WorkerView
 from services.balancer.settings import Server
 from services.balancer.status.changes import Changes, ServerChange
 from services.balancer.status.figures import Figures, GroupFigures
@@ -24,18 +24,25 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inl
 MAX_BODY = 1 << 16
 
 T = TypeVar("T")
-Reload = Callable[[], Awaitable[None]]
+
+
+class Whole(Protocol):
+    """The program: the fleet that serves, and those before it that still have clients."""
+
+    async def figures(self) -> Figures: ...
+
+    def workers(self) -> list[WorkerView]: ...
+
+    async def reload(self) -> None:
+        """Read the settings file again; raises ValueError with the reason why not."""
 
 
 class StatusApp:
-    """Routes of the status listener; ``changes`` may be replaced by those of another fleet.
+    """Routes of the status listener; ``changes`` may be replaced by those of another fleet."""
 
-    ``reload`` reads the settings file again and raises ValueError with the reason.
-    """
-
-    def __init__(self, changes: Changes, reload: Reload) -> None:
+    def __init__(self, changes: Changes, whole: Whole) -> None:
         self.changes = changes
-        self._reload = reload
+        self._whole = whole
         self._started_at = changes.fleet.time()
         self._page = _PAGE.read_text()
 
@@ -63,7 +70,7 @@ class StatusApp:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         """200 while connections are accepted; names the groups in which no peer may be asked."""
-        serving, now, figures = self._fleet.serving, int(self._fleet.time()), await self._fleet.figures()
+        serving, now, figures = self._fleet.serving, int(self._fleet.time()), await self._whole.figures()
         dead = [
             name
             for name, group in self._fleet.groups.items()
@@ -79,10 +86,11 @@ class StatusApp:
         return _json(await self._view())
 
     async def _view(self) -> StatusView:
-        return status_view(self._fleet, await self._fleet.figures(), self._fleet.time() - self._started_at)
+        figures = await self._whole.figures()
+        return status_view(self._fleet, figures, self._whole.workers(), self._fleet.time() - self._started_at)
 
     async def _peers(self, name: str, peers: Iterable[Peer]) -> list[PeerView]:
-        figures, group = (await self._fleet.figures()).groups.get(name) or GroupFigures(), self.changes.group(name)
+        figures, group = (await self._whole.figures()).groups.get(name) or GroupFigures(), self.changes.group(name)
         return [peer_view(group, peer, figures, self._fleet.time()) for peer in peers]
 
     # Runtime API
@@ -113,7 +121,7 @@ class StatusApp:
 
     async def _reload_now(self, request: web.Request) -> web.Response:
         _refuse_forms(request)
-        await self._reload()
+        await self._whole.reload()
         return _json({"ok": True})
 
 

@@ -12,6 +12,7 @@ from services.balancer.core.addresses import EXPECTED, valid_address
 from services.balancer.core.groups import Group, by_address
 from services.balancer.core.peers import Peer, PeerSettings, Verdict
 from services.balancer.fleet import Fleet
+from services.common import logs
 
 
 class ServerChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +53,7 @@ class Changes:
         self.fleet = fleet
         self._state_file = state_file
         self._touched: set[str] = set()
+        self._log = logs.get("changes")
         self.saving = True  # whether the state file is this process' to write
 
     def group(self, name: str) -> Group:
@@ -103,10 +105,14 @@ class Changes:
     # Persistence
 
     def _save(self) -> None:
+        """Changes are in force whether or not they can be kept: a full disk must not stop the one who balances."""
         if self._state_file is not None and self.saving:
             fresh = self._state_file.with_name(self._state_file.name + ".new")
-            fresh.write_bytes(msgspec.json.encode(self._standing(_persistent)))
-            fresh.replace(self._state_file)
+            try:
+                fresh.write_bytes(msgspec.json.encode(self._standing(_persistent)))
+                fresh.replace(self._state_file)
+            except OSError as error:
+                self._log.error("changes are in force, but not kept in the state file", reason=str(error))
 
     def saved(self) -> Saved:
         """All changes and verdicts, for a successor."""

@@ -77,6 +77,8 @@ class PeerFigures(msgspec.Struct, kw_only=True):
         for name in _SUMMED:
             setattr(stats, name, getattr(stats, name) + getattr(self, name))
         stats.codes = _added(stats.codes, self.codes)
+        if self.timed:
+            stats.header_time_s, stats.response_time_s = self.header_time_s, self.response_time_s
         if self.last_check_passed is not None:
             stats.last_check_passed, stats.last_check_note = self.last_check_passed, self.last_check_note
 
@@ -130,7 +132,8 @@ class Figures(msgspec.Struct, kw_only=True):
         for group in left.groups.values():
             group.queued = group.idle = 0
             for peer in group.peers.values():
-                peer.active = 0
+                peer.active = peer.timed = 0
+                peer.header_time_s = peer.response_time_s = 0.0
                 peer.passive = Passive()
                 peer.out, peer.seconds_out = False, 0.0
         return left
@@ -183,7 +186,7 @@ def _peer(group: Group, peer: Peer, now: float) -> PeerFigures:
         codes=dict(stats.codes),
         last_check_passed=stats.last_check_passed,
         last_check_note=stats.last_check_note,
-        timed=stats.requests if stats.header_time_s else 0,
+        timed=max(1, stats.requests) if stats.header_time_s else 0,
         header_time_s=stats.header_time_s,
         response_time_s=stats.response_time_s,
         active=group.own_conns(peer),

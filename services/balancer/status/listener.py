@@ -8,15 +8,15 @@ from aiohttp import web
 
 from services.balancer.settings import Settings
 from services.balancer.sockets import Sockets
-from services.balancer.status.app import Reload, StatusApp
+from services.balancer.status.app import StatusApp, Whole
 from services.balancer.status.changes import Changes
 
 
 class StatusListener:
     """The aiohttp server behind ``status:``; nothing when that is not set."""
 
-    def __init__(self, changes: Changes, reload: Reload) -> None:
-        self._app = StatusApp(changes, reload)
+    def __init__(self, changes: Changes, whole: Whole) -> None:
+        self._app = StatusApp(changes, whole)
         self._runner: web.AppRunner | None = None
         self._sockets = Sockets()
 

@@ -24,11 +24,11 @@ def _lines(status: StatusView) -> Iterator[str]:
 
 
 def _process(status: StatusView) -> Iterator[Row]:
-    connections = status.connections
+    connections, workers = status.connections, [worker for worker in status.workers if not worker.leaving]
     yield "uptime_seconds", "gauge", "Time since start", [("", status.uptime_s)]
-    yield "workers", "gauge", "Worker processes beside this one", [("", len(status.workers))]
+    yield "workers", "gauge", "Worker processes beside this one", [("", len(workers))]
     yield "worker_restarts_total", "counter", "Workers that died and were replaced", [
-        ("", sum(worker.restarts for worker in status.workers))
+        ("", sum(worker.restarts for worker in workers))
     ]  # fmt: skip
     yield "connections_accepted_total", "counter", "Client connections accepted", [("", connections.accepted)]
     yield "connections_refused_total", "counter", "Client connections over a limit", [("", connections.refused)]

@@ -89,7 +89,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     upstreams: dict[str, GroupView]
 
 
-def status_view(fleet: Fleet, figures: Figures, uptime_s: float) -> StatusView:
+def status_view(fleet: Fleet, figures: Figures, workers: list[WorkerView], uptime_s: float) -> StatusView:
     groups, now = fleet.groups, fleet.time()
     seen = {name: figures.groups.get(name) or GroupFigures() for name in groups}
     peers = [peer.codes for group in seen.values() for peer in group.peers.values()]
@@ -97,7 +97,7 @@ def status_view(fleet: Fleet, figures: Figures, uptime_s: float) -> StatusView:
         pid=os.getpid(),
         code=acceleration.description(),
         uptime_s=round(uptime_s, 3),
-        workers=fleet.workers(),
+        workers=workers,
         connections=ConnectionsView(
             accepted=figures.accepts, active=figures.busy, idle=figures.idle, refused=figures.refused
         ),

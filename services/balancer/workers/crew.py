@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from services.balancer.core.groups import Group, GroupSettings
+from services.balancer.core.rates import Buckets
 from services.balancer.core.roster import Passive
 from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
@@ -48,9 +49,10 @@ class Crew:
         self._places = KeptPlaces.create()
         self._buckets = SharedBuckets.create()
         self._groups: dict[str, Group] = {}
-        self._prober = Prober(self._groups.values, self.time, log.warning, self._judge)
+        self.prober = Prober(self._groups.values, self.time, log.warning, self._judge)
         self._hands: dict[int, Hand] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
+        self._leaving: dict[Hand, asyncio.Task[None]] = {}  # who were surplus after a reload, and their keepers
         self._restarts: dict[int, int] = {}
         self._past = Figures()  # of workers that have ended
         self._beat: asyncio.Task[None] | None = None
@@ -62,6 +64,10 @@ class Crew:
     @property
     def groups(self) -> Mapping[str, Group]:
         return self._groups
+
+    @property
+    def buckets(self) -> Buckets:
+        return self._buckets
 
     def _adopt(self, plan: Plan) -> None:
         self.plan = plan
@@ -87,14 +93,14 @@ class Crew:
 
     def changed(self, name: str) -> None:
         self._tell_of(self._groups[name])
-        self._prober.reconcile()
+        self.prober.reconcile()
 
     def _judge(self, group: Group) -> None:
         self._tell_of(group)
         self.judged(group)
 
     def _tell_of(self, group: Group) -> None:
-        for hand in self._hands.values():
+        for hand in self._everybody():
             hand.tell(Roster(group=group.name, members=group.roster()))
 
     # Life
@@ -117,12 +123,14 @@ class Crew:
             await self.stop(grace_s=0)
             raise
         self._leave_failures_to_workers()
-        self._prober.reconcile()
+        self.prober.reconcile()
         self._beat = asyncio.create_task(self._keep_beat())
 
     def _leave_failures_to_workers(self) -> None:
-        """What was known before this crew is theirs now; here nobody would ever see a server succeed."""
+        """What was known before this crew is theirs now; here nobody would ever see a server succeed, or be quicker."""
         for group in self._groups.values():
+            for peer in group.peers:
+                peer.stats.header_time_s = peer.stats.response_time_s = 0.0
             if not group.shared:
                 group.recall({peer.address: Passive(ramp_from=peer.ramp_from) for peer in group.peers})
 
@@ -145,12 +153,10 @@ class Crew:
             await self._tell_all()  # zones may be new
             raise
         await self._tell_all()
-        for hand in self._hands.values():
-            if self._surplus(hand.number):
-                hand.leave(None)
+        self._send_away([number for number in self._keepers if self._surplus(number)])
         await self._hire()
         await self._share_sockets()
-        self._prober.reconcile()
+        self.prober.reconcile()
 
     async def _tell_all(self) -> None:
         self.sockets.keep_only(self.plan.listeners)
@@ -163,28 +169,44 @@ class Crew:
             settings=self.plan.settings, rosters={name: group.roster() for name, group in self._groups.items()}
         )
 
+    def _send_away(self, numbers: list[int]) -> None:
+        """Have workers leave when their last client has, and make room for others with their numbers."""
+        limit_s = self.plan.settings.quit_timeout_s
+        for number in numbers:
+            keeper, hand = self._keepers.pop(number), self._hands.pop(number, None)
+            if hand is None:
+                keeper.cancel()  # it waits before it starts another worker
+                continue
+            self._leaving[hand] = keeper
+            hand.leave(None)
+            if limit_s:
+                asyncio.get_running_loop().call_later(limit_s, hand.leave, 0)
+
     async def drain(self) -> None:
         await self._dismiss(None)
-        if self._keepers:
-            await asyncio.wait(self._keepers.values())  # and go on with them when this is cancelled
+        if self._tasks():
+            await asyncio.wait(self._tasks())  # and go on with them when this is cancelled
         self._let_go()
 
     async def stop(self, grace_s: float) -> None:
         await self._dismiss(grace_s)
-        if self._keepers:
-            await asyncio.wait(self._keepers.values(), timeout=grace_s + EXIT_S)
-        for hand in self._hands.values():
+        if self._tasks():
+            await asyncio.wait(self._tasks(), timeout=grace_s + EXIT_S)
+        for hand in self._everybody():
             hand.kill()
-        await asyncio.gather(*self._keepers.values())
+        await asyncio.gather(*self._tasks())
         self._let_go()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [*self._keepers.values(), *self._leaving.values()]
 
     async def _dismiss(self, grace_s: float | None) -> None:
         self._closing = True
         self.sockets.close()
-        await self._prober.close()
+        await self.prober.close()
         for number in [number for number in self._keepers if number not in self._hands]:
             self._keepers.pop(number).cancel()  # it waits before it starts another worker
-        for hand in self._hands.values():
+        for hand in self._everybody():
             hand.leave(grace_s)
 
     def _let_go(self) -> None:
@@ -200,6 +222,10 @@ class Crew:
 
     # Workers
 
+    def _everybody(self) -> list[Hand]:
+        """Those who are leaving, too."""
+        return [*self._hands.values(), *self._leaving]
+
     def workers(self) -> list[WorkerView]:
         now = self.time()
         return [
@@ -209,8 +235,9 @@ class Crew:
                 uptime_s=round(now - hand.started_at, 3),
                 requests=hand.figures.requests,
                 restarts=self._restarts.get(hand.number, 0),
+                leaving=hand in self._leaving,
             )
-            for hand in sorted(self._hands.values(), key=lambda hand: hand.number)
+            for hand in sorted(self._everybody(), key=lambda hand: (hand in self._leaving, hand.number))
         ]
 
     def _surplus(self, number: int) -> bool:
@@ -234,7 +261,10 @@ class Crew:
         while True:
             status = await hand.gone()
             self._bury(hand)
-            if self._surplus(number):
+            if self._leaving.pop(hand, None) is not None:
+                return
+            del self._hands[number]
+            if self._closing:
                 del self._keepers[number]
                 return
             await self._share_sockets()
@@ -257,7 +287,7 @@ class Crew:
 
     async def _introduce(self, hand: Hand) -> str:
         """Give a new worker all it needs; returns what keeps it from serving."""
-        taken = {other.column for other in self._hands.values()}
+        taken = {other.column for other in self._everybody()}
         hand.column = next(column for column in range(1, COLUMNS) if column not in taken)
         self._hands[hand.number] = hand
         for address, sock in self.sockets:
@@ -274,7 +304,6 @@ class Crew:
 
     def _bury(self, hand: Hand) -> None:
         """Keep what it counted, give back what it held."""
-        del self._hands[hand.number]
         self._past.add(hand.figures.ended())
         self._places.strike_out(hand.column)
         for name, memory in self._zones.items():
@@ -295,7 +324,7 @@ class Crew:
 
     async def figures(self) -> Figures:
         """The sum over workers, those that died included; of one that does not answer soon the last known."""
-        reports = await asyncio.gather(*(hand.report() for hand in self._hands.values()))
+        reports = await asyncio.gather(*(hand.report() for hand in self._everybody()))
         return total([self._past, group_figures(self._groups, self.time()), *reports])
 
     def count(self, figures: Figures) -> None:
@@ -309,7 +338,7 @@ class Crew:
         Beats are counted, not time: after a sleep of the whole machine nobody has been silent.
         """
         while True:
-            asked = list(self._hands.values())
+            asked = self._everybody()
             for hand in asked:
                 hand.silences += 1
                 hand.ask()

@@ -64,6 +64,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._leave, GRACE_S)
         loop.add_signal_handler(signal.SIGQUIT, self._leave, None)
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # who sends them to all processes of a service means the master
         handling = asyncio.create_task(self._handle_all())
         gone = asyncio.create_task(self._gone.wait())
         await asyncio.wait((handling, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -126,7 +128,9 @@ class Worker:
 
     @staticmethod
     def _recall(group: Group, members: Iterable[Member]) -> None:
-        """Begin with the failures that are known; shared memory has them already."""
+        """Begin with the times and failures that are known; shared memory has the failures already."""
+        for peer, member in zip(group.peers, members, strict=True):
+            peer.stats.header_time_s, peer.stats.response_time_s = member.times.header_s, member.times.response_s
         if not group.shared:
             group.recall({member.settings.address: member.passive for member in members})
 
