@@ -37,29 +37,23 @@ class MariadbServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "s"
+        # At its start a server removes whatever temporary tables it finds, those of other servers too.
+        self._temporaries = folder / "tmp"
         self.user = "root"
         self._process: subprocess.Popen[bytes] | None = None
 
     def install(self) -> None:
         """Creates an empty data folder; some seconds."""
-        subprocess.run(
-            [
-                real_part("mariadb-install-db", package="mariadb-server"),
-                "--no-defaults",
-                f"--datadir={self.folder / 'data'}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-                f"--user={getpass.getuser()}",
-                *_OPTIONS[1:3],
-            ],
-            check=True,
-            capture_output=True,
-            timeout=120,
-        )
+        command = [real_part("mariadb-install-db", package="mariadb-server"), "--no-defaults", *self._places()]
+        command += [f"--user={getpass.getuser()}", *_OPTIONS[1:3]]
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        if done.returncode:
+            raise RuntimeError(f"mariadb-install-db ended with {done.returncode}: {done.stdout[-2000:]}")
 
     def start(self, *options: str) -> None:
         program = real_part("mariadbd", package="mariadb-server")
-        command = [program, "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.socket}"]
+        command = [program, "--no-defaults", *self._places(), f"--socket={self.socket}"]
         command += [f"--pid-file={self.folder / 'pid'}", f"--user={getpass.getuser()}", *_OPTIONS, *options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -68,6 +62,10 @@ class MariadbServer:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self.folder / "log").read_text()[-2000:])
             time.sleep(0.02)
+
+    def _places(self) -> tuple[str, str]:
+        self._temporaries.mkdir(exist_ok=True)
+        return f"--datadir={self.folder / 'data'}", f"--tmpdir={self._temporaries}"
 
     def _answers(self) -> bool:
         ping = ["mariadb-admin", "--no-defaults", f"--socket={self.socket}", "--user=root", "ping"]

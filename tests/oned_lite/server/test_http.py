@@ -44,16 +44,23 @@ class Echo:
 
 
 @asynccontextmanager
-async def serving(echo: Echo, limits: HttpLimits | None = None) -> AsyncIterator[int]:
+async def running(echo: Echo, limits: HttpLimits | None = None) -> AsyncIterator[tuple[HttpServer, int]]:
+    """A server and its port."""
     listening = open_socket(Address("127.0.0.1", 0))
     server = HttpServer(listening, limits or HttpLimits())
     task = asyncio.create_task(server.run(echo))
     try:
-        yield listening.getsockname()[1]
+        yield server, listening.getsockname()[1]
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await server.stop(0.0)
+
+
+@asynccontextmanager
+async def serving(echo: Echo, limits: HttpLimits | None = None) -> AsyncIterator[int]:
+    async with running(echo, limits) as (_, port):
+        yield port
 
 
 @pytest.fixture
@@ -261,10 +268,10 @@ async def test_a_client_that_trickles_is_given_up() -> None:
 
 
 async def test_a_client_that_does_not_read_is_given_up(echo: Echo) -> None:
-    async with serving(echo, QUICK) as port, raw_client(port) as client:
+    async with running(echo, QUICK) as (server, port), raw_client(port) as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(post(b"", path="/50000000", version="1.0"))
-        await asyncio.sleep(1.5)
+        await until(lambda: bool(echo.requests) and not server.connections)
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await client.answer()
