@@ -16,6 +16,7 @@ from services.balancer.core.addresses import unix_path
 from services.balancer.estate import Counters, Estate, Ledger, Moment, Retired, add, decode, encode, estate, take_up
 from services.balancer.fleet import Fleet, WorkerView
 from services.balancer.pidfile import PidFile, notify_supervisor
+from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.server import GRACE_S, Balancer
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets, remove_dead
@@ -47,6 +48,7 @@ class Program:
         self._changing = asyncio.Lock()
         self._heir: Heir | None = None
         self._retiring: dict[Retired, asyncio.Task[None]] = {}
+        self._limits: SharedLimits | None = None  # once there were workers
         self._before = Moment()  # of the program before this one
 
     async def run(self, stop: asyncio.Event) -> int:
@@ -85,7 +87,14 @@ class Program:
 
     def _made(self, plan: Plan, sockets: Sockets) -> tuple[Fleet, Changes]:
         """A fleet of the kind that the plan asks for, and what changes it."""
-        fleet: Fleet = (Crew if plan.settings.workers > 1 else Balancer)(plan, self._log, sockets)
+        fleet: Fleet
+        if plan.settings.workers > 1:
+            self._limits = self._limits or SharedLimits()
+            fleet = Crew(plan, self._log, sockets, self._limits)
+        elif self._limits is not None:
+            fleet = Balancer(plan, self._log, sockets, places=self._limits.places, buckets=self._limits.buckets)
+        else:
+            fleet = Balancer(plan, self._log, sockets)
         state_file = self._plan.settings.state_file
         changes = Changes(fleet, Path(state_file) if state_file else None)
         changes.saving = self._heir is None
@@ -191,8 +200,10 @@ class Program:
 
     async def _replace_fleet(self, plan: Plan) -> None:
         """Go over from one process to workers, or back: as an upgrade does it, but within this program."""
-        old, before = self._fleet, await estate(self._fleet, self._changes)
+        old, limits, before = self._fleet, self._limits, await estate(self._fleet, self._changes)
         fleet, changes = self._made(plan, old.sockets.copy())
+        if fleet.buckets is old.buckets:
+            before = msgspec.structs.replace(before, levels=None)
         try:
             changes.restore()
             changes.restore_switches(before)
@@ -200,7 +211,12 @@ class Program:
             await fleet.start()
         except (OSError, ValueError, asyncio.CancelledError):
             await fleet.stop(grace_s=0)
+            if limits is None and self._limits is not None:
+                self._limits.close()
+                self._limits = None
             raise
+        if isinstance(old, Balancer) and self._limits is not None:
+            old.share(self._limits)
         self._fleet, self._changes = fleet, changes
         self._status.show(changes)
         retired = Retired(old, before.counters)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 from services.balancer.core.groups import Group
-from services.balancer.core.places import Places
+from services.balancer.core.places import OwnPlaces, Places
 from services.balancer.core.rates import Buckets
 from services.balancer.core.roster import Member
 from services.balancer.core.shared import Memory
@@ -21,6 +21,7 @@ from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.prober import Prober
 from services.balancer.plane.reactor import Listening
 from services.balancer.plane.secured import Secured
+from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.plane.tls import server_context
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
@@ -137,6 +138,13 @@ class Balancer:
 
     async def figures(self) -> Figures:
         return engine_figures(self.engine)
+
+    def share(self, limits: SharedLimits) -> None:
+        """Count under limits together with others from now on; those who are in already are counted too."""
+        places = self.engine.places
+        if isinstance(places, OwnPlaces):
+            limits.places.take_over(places.taken)
+            self.engine.places, self.engine.buckets = limits.places, limits.buckets
 
     def count(self, figures: Figures) -> None:
         count(self.engine.totals, figures)

@@ -131,6 +131,38 @@ async def test_clients_of_those_who_served_before_are_in_the_status(upstream: St
         assert await running.ended() == 0
 
 
+async def test_limits_hold_for_those_who_served_before_too(upstream: Start, tmp_path: Path) -> None:
+    async def admitted() -> bool:
+        """Whether one more is let in."""
+        client = await running.client()
+        client.send(request("GET", "/", "Connection: upgrade", "Upgrade: echo"))
+        status = (await client.answer()).status
+        if status == 101:
+            talkers.append(client)
+        else:
+            client.close()
+        return status == 101
+
+    talkers: list[RawClient] = []
+    locations = [{"path": "/", "upstream": "app", "conn_limits": [{"key": "$remote_addr", "most": 2}]}]
+    async with program(tmp_path, [await upstream("a", echo)], locations=locations) as running:
+        assert await admitted()
+        for workers in (2, 1, 2):
+            running.configure(workers=workers)
+            await running.api("POST", "/reload", {})
+            assert await admitted()
+            assert [await admitted() for _ in range(3)] == [False] * 3
+            talkers.pop(0).close()
+            await running.until(admitted)
+            assert not await admitted()
+            talkers.pop(0).close()
+            await running.until(lambda: _one_is_active(running))
+
+
+async def _one_is_active(running: Program) -> bool:
+    return bool((await running.status())["connections"]["active"] == 1)
+
+
 async def test_workers_that_leave_make_room_for_others(upstream: Start, tmp_path: Path) -> None:
     async with program(tmp_path, [await upstream("a", echo)], workers=3) as running:
         talkers = []

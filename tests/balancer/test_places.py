@@ -91,6 +91,27 @@ sys.stdin.read()
 """
 
 
+def test_who_served_alone_counts_on_among_workers(kept: KeptPlaces) -> None:
+    one = worker(kept, 1)
+    kept.take_over({KEY: 2, ALL_CLIENTS: 1})
+    assert [one.take(KEY, 3), one.take(KEY, 3), kept.take(KEY, 3)] == [True, False, False]
+    for _ in range(2):
+        kept.give_back(KEY)
+    assert [kept.take(KEY, 3), one.take(KEY, 3), one.take(KEY, 3)] == [True, True, False]
+
+
+def test_who_is_in_without_a_place_is_let_go(kept: KeptPlaces) -> None:
+    """No room for a key that is over all limits already: it is not counted, and gives nothing back."""
+    small = KeptPlaces.create(buckets=1)
+    small.grant(1)
+    keys = [("zone", b"%d" % number) for number in range(WAYS + 1)]
+    small.take_over(dict.fromkeys(keys, 1))
+    for key in keys:
+        small.give_back(key)
+    assert all(small.take(key, 1) for key in keys[:WAYS])
+    small.close()
+
+
 def test_processes_that_count_at_the_same_time_never_exceed_a_limit(kept: KeptPlaces) -> None:
     processes = []
     for column in ("1", "2"):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.balancer.core.rates import ONE, REFUSED, UNDELAYED, Levels, OwnBuckets, Rate, wait_ms
-from services.balancer.plane.shared_buckets import WAYS, SharedBuckets
+from services.balancer.plane.shared_buckets import WAYS, KeptBuckets, SharedBuckets
 from tests.balancer.programs import program
 from tests.balancer.support import Upstream, eventually, request, running, settings_for
 from tests.balancer.test_nginx_parity import Front, both, upstream_block
@@ -35,14 +35,14 @@ Start = Callable[..., Awaitable[Upstream]]
     ],
 )
 def test_buckets_leak_and_run_over(rate: Rate, times_ms: list[int], waits: list[int]) -> None:
-    own, shared = OwnBuckets(SALT), SharedBuckets.create(sets=1)
+    own, shared = OwnBuckets(SALT), KeptBuckets.create(sets=1)
     assert [wait_ms([(rate, b"k")], own, now_ms) for now_ms in times_ms] == waits
     assert [wait_ms([(rate, b"k")], shared, 5000 + now_ms) for now_ms in times_ms] == waits
     shared.close()
 
 
 def test_buckets_in_shared_memory_are_those_of_all_processes() -> None:
-    one, rate = SharedBuckets.create(sets=1), Rate("z", 1000, burst=2000)
+    one, rate = KeptBuckets.create(sets=1), Rate("z", 1000, burst=2000)
     two = SharedBuckets(os.dup(one.fd), sets=1)
     assert [wait_ms([(rate, b"k")], buckets, 1000) for buckets in (one, two, one, two, one)] == [0, 1000, 2000, -1, -1]
     assert wait_ms([(Rate("other", 1000), b"k")], two, 1000) == 0
@@ -77,8 +77,8 @@ def test_a_request_counts_for_all_its_limits_or_for_none() -> None:
 Made = Callable[[], OwnBuckets | SharedBuckets]
 
 
-@pytest.mark.parametrize("before", [lambda: OwnBuckets(SALT), lambda: SharedBuckets.create(sets=64)])
-@pytest.mark.parametrize("after", [lambda: OwnBuckets(bytes(16)), lambda: SharedBuckets.create(sets=64)])
+@pytest.mark.parametrize("before", [lambda: OwnBuckets(SALT), lambda: KeptBuckets.create(sets=64)])
+@pytest.mark.parametrize("after", [lambda: OwnBuckets(bytes(16)), lambda: KeptBuckets.create(sets=64)])
 def test_buckets_can_be_left_to_others(before: Made, after: Made) -> None:
     rate, now_ms = Rate("z", 1000, burst=1000), 50_000
     old, new = before(), after()

@@ -31,21 +31,21 @@ class Places(Protocol):
 class OwnPlaces:
     """Those of a process that balances alone."""
 
-    __slots__ = ("_taken",)
+    __slots__ = ("taken",)
 
     def __init__(self) -> None:
-        self._taken: dict[Place, int] = {}
+        self.taken: dict[Place, int] = {}
 
     def take(self, place: Place, most: int) -> bool:
-        taken = self._taken.get(place, 0)
+        taken = self.taken.get(place, 0)
         if taken >= most:
             return False
-        self._taken[place] = taken + 1
+        self.taken[place] = taken + 1
         return True
 
     def give_back(self, place: Place) -> None:
-        left = self._taken[place] - 1
+        left = self.taken[place] - 1
         if left:
-            self._taken[place] = left
+            self.taken[place] = left
         else:
-            del self._taken[place]
+            del self.taken[place]

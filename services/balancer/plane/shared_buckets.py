@@ -13,7 +13,7 @@ import os
 
 from services.balancer.core.places import digest
 from services.balancer.core.rates import SALT_BYTES, Level, Levels, Rate, latest, risen
-from services.balancer.plane.zone import holder
+from services.balancer.plane.zone import holder, lock_as_keeper
 
 SETS = 4096
 WAYS = 16
@@ -29,14 +29,6 @@ class SharedBuckets:
         self._memory = mmap.mmap(fd, _size(sets))
         self._salt = self._memory[:SALT_BYTES]
         self._words = memoryview(self._memory)[SALT_BYTES:].cast("q")
-
-    @classmethod
-    def create(cls, sets: int = SETS) -> SharedBuckets:
-        """Fresh memory."""
-        fd = os.memfd_create("balancer-buckets")
-        os.ftruncate(fd, _size(sets))
-        os.pwrite(fd, os.urandom(SALT_BYTES), 0)
-        return cls(fd, sets)
 
     def __enter__(self) -> None:
         fcntl.lockf(self.fd, fcntl.LOCK_EX)
@@ -80,14 +72,29 @@ class SharedBuckets:
     def _put(self, at: int, row: Level) -> None:
         self._words[at], self._words[at + 1], self._words[at + 2] = row
 
-    def holder(self) -> int:
-        return holder(self.fd)
-
     def close(self) -> None:
         if not self._memory.closed:
             self._words.release()
             self._memory.close()
             os.close(self.fd)
+
+
+class KeptBuckets(SharedBuckets):
+    """Of the process that starts the others."""
+
+    @classmethod
+    def create(cls, sets: int = SETS) -> KeptBuckets:
+        """Fresh memory."""
+        fd = os.memfd_create("balancer-buckets")
+        os.ftruncate(fd, _size(sets))
+        os.pwrite(fd, os.urandom(SALT_BYTES), 0)
+        return cls(fd, sets)
+
+    def __enter__(self) -> None:
+        lock_as_keeper(self.fd)
+
+    def holder(self) -> int:
+        return holder(self.fd)
 
 
 def _size(sets: int) -> int:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from collections.abc import Mapping
 
 from services.balancer.core.places import Place, digest
-from services.balancer.plane.zone import COLUMNS, holder
+from services.balancer.plane.zone import COLUMNS, holder, lock_as_keeper
 from services.common import logs
 
 BUCKETS = 4096
@@ -22,6 +23,7 @@ SALT_BYTES = 16
 _SALT_AT = 8
 _DIGESTS_AT = _SALT_AT + SALT_BYTES
 _DIGEST, _COUNT = 8, 4  # bytes
+_NO_LIMIT = 1 << 31
 
 
 class SharedPlaces:
@@ -47,7 +49,7 @@ class SharedPlaces:
         row = self._rows.get(place, -1)
         name = 0 if row >= 0 else digest(place, self._salt)
         bucket = row // WAYS if row >= 0 else name % self._buckets
-        fcntl.lockf(self.fd, fcntl.LOCK_EX, 1, bucket)
+        self._lock(bucket)
         try:
             if row < 0:
                 row = self._row(bucket * WAYS, name)
@@ -58,6 +60,9 @@ class SharedPlaces:
             fcntl.lockf(self.fd, fcntl.LOCK_UN, 1, bucket)
         self._rows[place] = row
         return True
+
+    def _lock(self, bucket: int) -> None:
+        fcntl.lockf(self.fd, fcntl.LOCK_EX, 1, bucket)
 
     def give_back(self, place: Place) -> None:
         row = self._rows[place]
@@ -82,7 +87,7 @@ class SharedPlaces:
 
 
 class KeptPlaces(SharedPlaces):
-    """Of the process that starts the others, and counts nothing itself."""
+    """Of the process that starts the others. It counts itself, in column 0, what it serves alone before or after them."""
 
     @classmethod
     def create(cls, buckets: int = BUCKETS) -> KeptPlaces:
@@ -91,6 +96,19 @@ class KeptPlaces(SharedPlaces):
         os.ftruncate(fd, _size(buckets))
         os.pwrite(fd, os.urandom(SALT_BYTES), _SALT_AT)
         return cls(fd, 0, buckets)
+
+    def _lock(self, bucket: int) -> None:
+        lock_as_keeper(self.fd, 1, bucket)
+
+    def take_over(self, taken: Mapping[Place, int]) -> None:
+        """Count what this process has let in already, whatever the limits say."""
+        for place, count in taken.items():
+            for _ in range(count):
+                self.take(place, _NO_LIMIT)
+
+    def give_back(self, place: Place) -> None:
+        if place in self._rows:  # there was no room for it when it was taken over, else
+            super().give_back(place)
 
     def grant(self, column: int) -> None:
         """Make a column ready for a new worker: nothing counted in it, and read by everybody."""

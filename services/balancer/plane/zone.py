@@ -85,13 +85,7 @@ class KeptZone(ZoneMemory):
         return cls(fd, 0)
 
     def lock(self) -> None:
-        """Wait a little only: a worker that was stopped while it had the lock must not stop who watches over it."""
-        deadline = time.monotonic() + KEEPER_WAIT_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            time.sleep(0.001)
+        lock_as_keeper(self.fd)
 
     def holder(self) -> int:
         return holder(self.fd)
@@ -105,6 +99,16 @@ class KeptZone(ZoneMemory):
         """Give back what a process counted that is gone."""
         for peer_id in peer_ids:
             self.words[self.place(peer_id) + FACTS + column] = 0
+
+
+def lock_as_keeper(fd: int, size: int = 0, start: int = 0) -> None:
+    """Wait a little only: a worker that was stopped while it had the lock must not stop who watches over it."""
+    deadline = time.monotonic() + KEEPER_WAIT_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, size, start)
+            return
+        time.sleep(0.001)
 
 
 def holder(fd: int) -> int:

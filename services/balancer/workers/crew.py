@@ -16,10 +16,9 @@ from services.balancer.core.roster import Passive
 from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
 from services.balancer.plane.prober import Prober
-from services.balancer.plane.shared_buckets import SharedBuckets
-from services.balancer.plane.shared_places import KeptPlaces
+from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.plane.tls import server_context
-from services.balancer.plane.zone import COLUMNS, KeptZone
+from services.balancer.plane.zone import KeptZone
 from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures, group_figures, total
@@ -36,18 +35,17 @@ EXIT_S = 0.7
 
 
 class Crew:
-    """A fleet of ``workers`` processes."""
+    """A fleet of ``workers`` processes, which count under ``limits`` with whoever else has them."""
 
-    def __init__(self, plan: Plan, log: Logger, sockets: Sockets | None = None) -> None:
+    def __init__(self, plan: Plan, log: Logger, sockets: Sockets, limits: SharedLimits) -> None:
         self.plan = plan
-        self.sockets = sockets if sockets is not None else Sockets()
+        self.sockets = sockets
         self._closing = False
         self.judged: Callable[[Group], None] = lambda group: None
         self._log = log
         self.time = asyncio.get_running_loop().time
         self._zones: dict[str, KeptZone] = {}
-        self._places = KeptPlaces.create()
-        self._buckets = SharedBuckets.create()
+        self._limits = limits
         self._groups: dict[str, Group] = {}
         self.prober = Prober(self._groups.values, self.time, log.warning, self._judge)
         self._hands: dict[int, Hand] = {}
@@ -67,7 +65,7 @@ class Crew:
 
     @property
     def buckets(self) -> Buckets:
-        return self._buckets
+        return self._limits.buckets
 
     def _adopt(self, plan: Plan) -> None:
         self.plan = plan
@@ -217,8 +215,6 @@ class Crew:
         for memory in self._zones.values():
             memory.close()
         self._zones.clear()
-        self._places.close()
-        self._buckets.close()
 
     # Workers
 
@@ -250,6 +246,9 @@ class Crew:
         problems = await asyncio.gather(*(self._introduce(hand) for hand in hands))
         for hand in hands:
             self._keepers[hand.number] = asyncio.create_task(self._keep(hand))
+        for hand, problem in zip(hands, problems, strict=True):
+            if problem:
+                hand.kill()
         for problem in filter(None, problems):
             raise OSError(f"a worker cannot start: {problem}")
         await self._share_sockets()
@@ -287,17 +286,18 @@ class Crew:
 
     async def _introduce(self, hand: Hand) -> str:
         """Give a new worker all it needs; returns what keeps it from serving."""
-        taken = {other.column for other in self._everybody()}
-        hand.column = next(column for column in range(1, COLUMNS) if column not in taken)
         self._hands[hand.number] = hand
+        try:
+            hand.column = self._limits.column()
+        except OSError as error:
+            return str(error)
         for address, sock in self.sockets:
             hand.tell(Socket(address=address), sock.fileno())
         for name, memory in self._zones.items():
             memory.grant(hand.column, (peer.id for peer in self._groups[name].peers))
             hand.tell(Zone(group=name, column=hand.column), memory.fd)
-        self._places.grant(hand.column)
-        hand.tell(Limits(column=hand.column), self._places.fd)
-        hand.tell(Rates(), self._buckets.fd)
+        hand.tell(Limits(column=hand.column), self._limits.places.fd)
+        hand.tell(Rates(), self._limits.buckets.fd)
         problem = await hand.adopt(self._orders())
         hand.ready = hand.served = not problem
         return problem
@@ -305,7 +305,8 @@ class Crew:
     def _bury(self, hand: Hand) -> None:
         """Keep what it counted, give back what it held."""
         self._past.add(hand.figures.ended())
-        self._places.strike_out(hand.column)
+        if hand.column:
+            self._limits.give_back(hand.column)
         for name, memory in self._zones.items():
             memory.strike_out(hand.column, (peer.id for peer in self._groups[name].peers))
 
@@ -366,7 +367,7 @@ class Crew:
         """Kill what hangs; if one of them keeps the others waiting for a lock, then that one alone."""
         holders: set[int] = set()
         if hung:
-            holders = {self._places.holder(), self._buckets.holder()}
+            holders = self._limits.holders()
             holders |= {memory.holder() for memory in self._zones.values()}
         for hand in [hand for hand in hung if hand.pid in holders] or hung:
             self._log.error("worker hangs, it is killed", worker=hand.number, pid=hand.pid)
