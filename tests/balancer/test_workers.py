@@ -213,6 +213,7 @@ async def test_checks_are_made_once_and_their_verdicts_reach_every_worker(upstre
         group = running.settings["upstreams"]["app"]
         running.configure(upstreams={"app": {**group, "zone": True}})
         await running.api("POST", "/reload", {})
+        assert await running.bodies(12) == "follower" * 12, "what is known of servers is known in the zone too"
         leader._handler, follower._handler = follower._handler, leader._handler
         await running.until(decided)
         assert await running.bodies(12) == "leader" * 12

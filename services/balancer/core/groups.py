@@ -179,6 +179,17 @@ class Group:
             self.peers.append(peer)
         self.refresh()
 
+    def succeed(self, before: Group) -> None:
+        """Take the place of a group of the same name: servers that stay are known as they were."""
+        self.assume(before.roster())
+        self.configure(self.settings)
+        if not self.shared:
+            self.recall({peer.address: passive(peer) for peer in before.peers})
+        for peer in self.peers:
+            known = by_address(before.peers, peer.address)
+            if known is not None:
+                peer.stats = known.stats
+
     def recall(self, known: Mapping[str, Passive]) -> None:
         """Take the passive state of servers, by address, from who knew them before."""
         for peer in self.peers:

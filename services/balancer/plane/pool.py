@@ -57,6 +57,7 @@ class Pool:
 
     def replace(self, group: Group) -> None:
         """Go on with another group of the same name; what is in progress ends by the rules of the new one."""
+        group.succeed(self.group)
         self.group = group
         self._adopt(group.settings)
         self.close_gone()

@@ -77,6 +77,8 @@ class Crew:
                 group.configure(settings)
             else:
                 self._groups[name] = self._group(settings)
+                if group is not None:
+                    self._groups[name].succeed(group)
         for name in self._zones.keys() - {name for name, group in self._groups.items() if group.shared}:
             self._zones.pop(name).close()
 
