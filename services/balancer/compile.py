@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.balancer.core.gzipping import Gzip
+from services.balancer.core.paths import escape_query, escape_redirect
 from services.balancer.core.patterns import compile_pattern, marked_pattern
 from services.balancer.core.retry import CONFIGURABLE, Condition, RetryPolicy
 from services.balancer.core.rewriting import CookieRewriting, Redirection
@@ -15,22 +16,23 @@ from services.balancer.core.rules import OPERATORS, Access, Rule, Then, parse_ac
 from services.balancer.core.rules import Condition as Test
 from services.balancer.core.variables import (
     BUILT_IN,
+    NUMBERED,
     MapTable,
     Reach,
     Template,
     Variable,
     captures,
     compile_template,
-    escaped_capture,
+    escaping,
 )
-from services.balancer.settings import Location, MapVariable, Redirect, Return
+from services.balancer.settings import Location, MapVariable, OneOrMore, Redirect, Return
 from services.balancer.settings import Rule as RuleSettings
 from services.balancer.wire.fields import TOKEN
 
 T = TypeVar("T")
-_LOCATION = Variable(lambda scope: scope.outcome.answer_field(b"location"), Reach.REQUEST)
-URI = BUILT_IN["uri"]
-_NOTHING = Variable(lambda scope: b"")
+_RETOLD = Variable(lambda scope: scope.outcome.retold, Reach.REQUEST)
+IN_REDIRECTS = {name: escaping(variable, escape_redirect) for name, variable in NUMBERED.items()}
+IN_QUERIES = {name: escaping(variable, escape_query) for name, variable in NUMBERED.items()}
 
 
 class Compiler:
@@ -38,7 +40,7 @@ class Compiler:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
-        self.variables: dict[str, Variable] = {}
+        self.variables = dict(NUMBERED)
 
     def complain(self, where: str, problem: object) -> None:
         self.problems.append(f"{where}: {problem}")
@@ -68,17 +70,18 @@ class Compiler:
             pattern = self.attempt(where, lambda key=key: marked_pattern(key))  # type: ignore[misc]
             if pattern is not None:
                 patterns.append((pattern, self.template(where, value, captures(pattern, subject))))
-        return MapTable(source, exact, tuple(patterns), self.template(where, entry.default)).variable()
+        return MapTable(entry.name, source, exact, tuple(patterns), self.template(where, entry.default)).variable()
 
     def headers(
-        self, where: str, headers: Mapping[str, str], more: Mapping[str, Variable]
+        self, where: str, headers: Mapping[str, OneOrMore]
     ) -> tuple[tuple[bytes, Template], ...]:
-        for name, text in headers.items():
+        lines = [(name, text) for name, texts in headers.items() for text in ([texts] if isinstance(texts, str) else texts)]
+        for name, text in lines:
             if not name or name.encode().translate(None, TOKEN):
                 self.complain(where, f"{name!r} is not a header name")
             if "\r" in text or "\n" in text:
                 self.complain(where, f"the value of {name} spans lines")
-        return tuple((name.encode(), self.template(where, text, more)) for name, text in headers.items())
+        return tuple((name.encode(), self.template(where, text)) for name, text in lines)
 
     def retry(self, where: str, location: Location) -> RetryPolicy:
         conditions = Condition(0)
@@ -96,25 +99,25 @@ class Compiler:
         return self.attempt(where, lambda: parse_access(lines)) if lines else None
 
     def redirections(
-        self, where: str, redirects: Sequence[Redirect], more: Mapping[str, Variable]
+        self, where: str, redirects: Sequence[Redirect]
     ) -> tuple[Redirection, ...]:
         done: list[Redirection] = []
         for redirect in redirects:
             if not redirect.match.startswith("~"):
-                match = self.template(where, redirect.match, more)
-                done.append(Redirection(match, self.template(where, redirect.to, more)))
+                match = self.template(where, redirect.match)
+                done.append(Redirection(match, self.template(where, redirect.to)))
                 continue
             pattern = self.attempt(where, lambda redirect=redirect: marked_pattern(redirect.match))  # type: ignore[misc]
             if pattern is not None:
-                found = captures(pattern, _LOCATION)
-                done.append(Redirection(pattern, self.template(where, redirect.to, {**more, **found})))
+                found = captures(pattern, _RETOLD)
+                done.append(Redirection(pattern, self.template(where, redirect.to, found)))
         return tuple(done)
 
-    def condition(self, where: str, when: Sequence[str], more: Mapping[str, Variable]) -> Test | None:
+    def condition(self, where: str, when: Sequence[str]) -> Test | None:
         if len(when) not in (1, 3) or (len(when) == 3 and when[1] not in OPERATORS):
             self.complain(where, f"expected [VARIABLE] or [VARIABLE, OPERATOR, VALUE], operators {' '.join(OPERATORS)}")
             return None
-        subject = self.template(where, when[0], more)
+        subject = self.template(where, when[0])
         if len(when) == 1:
             return Test(subject)
         operator, text = when[1], when[2]
@@ -125,29 +128,22 @@ class Compiler:
         return Test(subject, pattern=pattern, negate=negate) if pattern is not None else None
 
     def rules(
-        self, where: str, rules: Sequence[RuleSettings], more: Mapping[str, Variable],
-        answering: Callable[[Return, Mapping[str, Variable]], T],
+        self, where: str, rules: Sequence[RuleSettings],
+        answering: Callable[[Return, bool], T],
     ) -> tuple[Rule[T], ...]:  # fmt: skip
         """Rules with what answers in their place, made by ``answering``."""
-        return tuple(self._rule(f"{where}[{index}]", rule, more, answering) for index, rule in enumerate(rules))
+        return tuple(self._rule(f"{where}[{index}]", rule, answering) for index, rule in enumerate(rules))
 
     def _rule(
-        self, where: str, rule: RuleSettings, more: Mapping[str, Variable],
-        answering: Callable[[Return, Mapping[str, Variable]], T],
+        self, where: str, rule: RuleSettings,
+        answering: Callable[[Return, bool], T],
     ) -> Rule[T]:  # fmt: skip
         if not (rule.set or rule.uri or rule.rules or rule.answer or rule.then):
             self.complain(where, "give at least one of set, uri, rules, answer, then")
         if rule.answer is not None and (rule.uri or rule.rules):
             self.complain(where, "with an answer there is no uri and there are no rules")
-        test = self.condition(f"{where}.when", rule.when, more) if rule.when else None
+        test = self.condition(f"{where}.when", rule.when) if rule.when else None
         pattern = self.attempt(f"{where}.pattern", lambda: compile_pattern(rule.pattern)) if rule.pattern else None
-        known = dict(more)
-        if test is not None and test.pattern is not None:
-            known = _captured(known, captures(test.pattern, Variable(test.subject.render, test.subject.reach)))
-        inside = escaped = known
-        if pattern is not None:
-            inside = _captured(known, captures(pattern, URI))
-            escaped = _captured(known, captures(pattern, URI, escaped_capture))
         for name in rule.set:
             if name != "args" and name in BUILT_IN:
                 self.complain(f"{where}.set", f"${name} is not to be set")
@@ -156,29 +152,28 @@ class Compiler:
         return Rule(
             condition=test,
             pattern=pattern,
-            settings=tuple((name, self.template(f"{where}.set", text, inside)) for name, text in rule.set.items()),
-            uri=self.template(f"{where}.uri", path, inside) if rule.uri else None,
-            query=self.template(f"{where}.uri", query, escaped) if mark else None,
+            settings=tuple((name, self.template(f"{where}.set", text)) for name, text in rule.set.items()),
+            uri=self.template(f"{where}.uri", path) if rule.uri else None,
+            query=self.template(f"{where}.uri", query, IN_QUERIES) if mark else None,
             keeps_query=rule.keep_query,
-            rules=self.rules(f"{where}.rules", rule.rules, inside, answering),
-            outcome=answering(rule.answer, escaped) if rule.answer is not None else None,
+            rules=self.rules(f"{where}.rules", rule.rules, answering),
+            outcome=answering(rule.answer, pattern is not None) if rule.answer is not None else None,
             then=Then(rule.then) if rule.then else default,
         )
 
-    def answer_text(self, where: str, answer: Return, more: Mapping[str, Variable]) -> Template:
-        """What an answer says: where a redirect leads, a text, or what is in a file."""
+    def answer_text(self, where: str, answer: Return, *, captured: bool = False) -> Template:
+        """What an answer says: where a redirect leads, a text, or what is in a file. ``captured``: by a ``rewrite``."""
+        if captured and answer.location:
+            path, mark, query = answer.location.partition("?")
+            parts = self.template(where, path, IN_REDIRECTS).parts, self.template(where, query, IN_QUERIES).parts
+            return Template((*parts[0], mark.encode(), *parts[1]) if mark else parts[0])
         if not answer.file:
-            return self.template(where, answer.location or answer.text, more)
+            return self.template(where, answer.location or answer.text)
         try:
             return Template((Path(answer.file).read_bytes(),))
         except OSError as error:
             self.complain(where, f"cannot read {answer.file}: {error.strerror}")
             return Template(())
-
-
-def _captured(known: Mapping[str, Variable], found: Mapping[str, Variable]) -> dict[str, Variable]:
-    """What is known once a pattern has matched: numbers mean its captures alone, though it may have none."""
-    return {**{name: _NOTHING if name.isdigit() else variable for name, variable in known.items()}, **found}
 
 
 def cookie_rewriting(location: Location) -> CookieRewriting:

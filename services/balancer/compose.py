@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.balancer.core.course import Course, uri_of
 from services.balancer.core.paths import escape_path, escape_target
 from services.balancer.core.variables import Part, Scope, Template, join_parts
-from services.balancer.site import Route
+from services.balancer.plan import Route
 from services.balancer.wire.fields import CRLF, HOP_BY_HOP
 from services.balancer.wire.request import RequestHead
 
@@ -51,7 +51,8 @@ def request_line(request: RequestHead, route: Route) -> Part:
     def line(scope: Scope) -> bytes:
         # What a variable says is decoded, maybe; a space or a line's end would make another request line of it.
         target = [part if isinstance(part, bytes) else escape_target(part.read(scope)) for part in parts]
-        return b"".join([begin, *target, end])
+        text = b"".join(target)
+        return begin + (b"/" + text if text[:1] == b"?" else text) + end
 
     return line
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from services.balancer.nginx.conf import read_nginx_conf
+from services.balancer.plan import Plan
 from services.balancer.plane.tls import connect_options, server_context
 from services.balancer.settings import Settings
-from services.balancer.site import Plan, SiteError, build
+from services.balancer.site import SiteError, build
 from services.common.settings import SettingsError, load
 
 

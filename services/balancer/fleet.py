@@ -9,8 +9,8 @@ import msgspec
 
 from services.balancer.core.groups import Group
 from services.balancer.core.rates import Buckets
+from services.balancer.plan import Plan
 from services.balancer.plane.prober import Prober
-from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures
 

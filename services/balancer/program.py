@@ -16,9 +16,9 @@ from services.balancer.core.addresses import unix_path
 from services.balancer.estate import Counters, Estate, Ledger, Moment, Retired, add, decode, encode, estate, take_up
 from services.balancer.fleet import Fleet, WorkerView
 from services.balancer.pidfile import PidFile, notify_supervisor
+from services.balancer.plan import Plan
 from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.server import GRACE_S, Balancer
-from services.balancer.site import Plan
 from services.balancer.sockets import Sockets, remove_dead
 from services.balancer.status.changes import Changes
 from services.balancer.status.figures import Figures

@@ -16,6 +16,7 @@ from services.balancer.core.rates import Buckets
 from services.balancer.core.roster import Member
 from services.balancer.core.shared import Memory
 from services.balancer.fleet import WorkerView, nothing
+from services.balancer.plan import Plan
 from services.balancer.plane.client import ClientConnection
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.prober import Prober
@@ -23,7 +24,6 @@ from services.balancer.plane.reactor import Listening
 from services.balancer.plane.secured import Secured
 from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.plane.tls import server_context
-from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures, count, engine_figures
 from services.common.logs import Logger

@@ -250,7 +250,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     A location whose path is an ``@name`` is for error pages only; an ``internal`` one for error pages and changed paths.
     ``upstream_uri`` replaces the location's path; ``upstream_target``, a text with variables, the whole target.
     ``access`` lists ``allow NETWORK`` and ``deny NETWORK``, NETWORK may be ``all``; the first that fits decides.
-    ``access_logs`` None means the log of the whole file.
+    ``access_logs`` None means the log of the whole file. ``locations`` nested in a location are chosen from when that one
+    is; they inherit nothing.
     """
 
     path: str = "/"
@@ -261,9 +262,9 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     answer: Return | None = None
     rules: list[Rule] = []
     access: list[str] = []
-    set_headers: dict[str, str] = {}
-    add_headers: dict[str, str] = {}
-    add_headers_always: dict[str, str] = {}
+    set_headers: dict[str, OneOrMore] = {}
+    add_headers: dict[str, OneOrMore] = {}
+    add_headers_always: dict[str, OneOrMore] = {}
     hide_headers: list[str] = []
     gzip: Gzip | None = None
     underscores_in_headers: bool = False
@@ -297,6 +298,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rate_limit_status: Annotated[int, Meta(ge=400, le=599)] = 503
     rate_limit_dry_run: bool = False
     access_logs: list[AccessLog] | None = None
+    locations: list[Location] = []
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -311,7 +313,8 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server block. Its ``rules`` are followed before a location is chosen; its ``variables`` are those of all
-    locations that do not set them otherwise.
+    locations that do not set them otherwise. ``outside`` says how requests are answered and logged for which no location
+    has been found: by rules of the site, or because they cannot be read; by default as in the location ``/``.
     """
 
     listen: OneOrMore
@@ -321,6 +324,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     clients: SiteClients = SiteClients()
     variables: dict[str, str] = {}
     rules: list[Rule] = []
+    outside: Location | None = None
     locations: Annotated[list[Location], Meta(min_length=1)]
 
 

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any
+
+import msgspec
 
 from services.balancer.compile import Compiler, cookie_rewriting, gzip_of
 from services.balancer.core.addresses import EXPECTED, unix_path, valid_address
 from services.balancer.core.groups import GroupSettings, KeepAlive
-from services.balancer.core.gzipping import Gzip
 from services.balancer.core.health import CheckSettings, Guards, HeaderRule, Match, StatusRange
-from services.balancer.core.patterns import compile_pattern
+from services.balancer.core.paths import escape_path
+from services.balancer.core.patterns import compile_pattern, names_of_groups
 from services.balancer.core.peers import PeerSettings
 from services.balancer.core.rates import ONE, UNDELAYED, Rate
-from services.balancer.core.retry import RetryPolicy
-from services.balancer.core.rewriting import CookieRewriting, Redirection
-from services.balancer.core.routing import Hosts, Locations, Pattern, parse_pattern
-from services.balancer.core.rules import Access, Condition, Rule
+from services.balancer.core.routing import Entry, Hosts, Locations, Pattern, parse_pattern
+from services.balancer.core.rules import Condition
 from services.balancer.core.secure import TlsSettings
 from services.balancer.core.selection import METHODS
-from services.balancer.core.variables import BUILT_IN, CHOSEN_BY, Names, Reach, Template, Variable, captures, setting
+from services.balancer.core.variables import (
+    BUILT_IN,
+    CHOSEN_BY,
+    Names,
+    Template,
+    Variable,
+    captures,
+    references,
+    setting,
+)
+from services.balancer.plan import (
+    ClientRules,
+    ConnLimitPlan,
+    ListenerPlan,
+    LogPlan,
+    Page,
+    Plan,
+    RateLimitPlan,
+    Route,
+    VirtualServer,
+)
 from services.balancer.settings import (
     AccessLog,
     ErrorPage,
     HealthCheck,
     Location,
+    MapVariable,
     RateLimit,
     Return,
     Settings,
     Site,
-    Tls,
     Upstream,
 )
 from services.balancer.settings import Rule as RuleSettings
@@ -44,8 +64,8 @@ LOG_FORMATS = {
     "$upstream_addr $upstream_status $upstream_connect_time $upstream_header_time $upstream_response_time",
 }
 
-OWN_ERRORS = (403, 404, 500)
-"""Statuses that a location answers by itself: access denied, not for the asking, led around in circles."""
+OWN_ERRORS = (403, 404, 413, 500)
+"""Statuses that a location answers by itself: access denied, not for the asking, too large, led around in circles."""
 
 
 class SiteError(Exception):
@@ -54,181 +74,6 @@ class SiteError(Exception):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
-
-
-@dataclass(frozen=True, slots=True)
-class LogPlan:
-    """One access log of a route."""
-
-    path: str
-    form: Template
-    escape: str
-    when: Template | None
-
-
-@dataclass(frozen=True, slots=True)
-class ConnLimitPlan:
-    """At most ``most`` requests in progress for each text of ``key`` within a zone."""
-
-    zone: str
-    key: Template
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimitPlan:
-    """A limit on the rate of requests for each text of ``key``."""
-
-    rate: Rate
-    key: Template
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientRules:
-    """What clients may do at a route (nginx ``client_body_timeout``, ``send_timeout``, ``keepalive_…``, ``lingering_…``).
-
-    Times in seconds. ``keepalive_s`` 0: no request follows on the connection. ``keepalive_header_s`` 0: clients are not
-    told. ``reset_timedout``: a client that is too slow is cut off, and what it has not received yet is dropped.
-    """
-
-    body_timeout_s: float = 60.0
-    send_timeout_s: float = 60.0
-    keepalive_s: float = 75.0
-    keepalive_header_s: int = 0
-    keepalive_requests: int = 1000
-    keepalive_time_s: float = 3600.0
-    lingering: str = "on"
-    lingering_time_s: float = 30.0
-    lingering_timeout_s: float = 5.0
-    reset_timedout: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Where an error leads: to an answer of its own, or ``to`` a path or ``@name``.
-
-    ``status`` is the one that clients see: None that of the error, 0 that of what answers.
-    """
-
-    status: int | None
-    route: Route | None = None
-    to: Template | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Route:
-    """A location, compiled. ``group`` is the name of an upstream, empty when the balancer answers itself.
-
-    ``site_rules`` are followed before a location is chosen, with this one's answers; ``errors`` answer in its place by
-    status; ``stands_in``: it answers in the place of an error, and errors of its own lead nowhere.
-    """
-
-    group: str
-    names: Names
-    clients: ClientRules = field(default_factory=ClientRules)
-    prefix: bytes = b"/"
-    upstream_uri: bytes = b""
-    target: Template | None = None
-    site_rules: tuple[Rule[Route], ...] = ()
-    rules: tuple[Rule[Route], ...] = ()
-    internal: bool = False
-    access: Access | None = None
-    errors: Mapping[int, Route] = field(default_factory=dict)
-    stands_in: bool = False
-    answer: Return | None = None
-    answer_text: Template | None = None
-    set_headers: tuple[tuple[bytes, Template], ...] = ()
-    replaced: frozenset[bytes] = frozenset()
-    add_headers: tuple[tuple[bytes, Template], ...] = ()
-    add_headers_always: tuple[tuple[bytes, Template], ...] = ()
-    hide_headers: frozenset[bytes] = frozenset()
-    gzip: Gzip | None = None
-    underscores: bool = False
-    hash_key: Template | None = None
-    by_address: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    connect_timeout_s: float = 60.0
-    send_timeout_s: float = 60.0
-    read_timeout_s: float = 60.0
-    bind: str = ""
-    max_body_bytes: int = 1 << 20
-    request_buffer_bytes: int = 1 << 20
-    response_buffer_bytes: int = 1 << 19
-    websocket: bool = True
-    minor: int = 1
-    redirects: tuple[Redirection, ...] = ()
-    absolute_redirects: bool = False
-    cookies: CookieRewriting = field(default_factory=CookieRewriting)
-    ignore_abort: bool = False
-    intercept_errors: bool = False
-    error_pages: Mapping[int, Page] = field(default_factory=dict)
-    recursive_error_pages: bool = False
-    conn_limits: tuple[ConnLimitPlan, ...] = ()
-    conn_limit_status: int = 503
-    rate_limits: tuple[RateLimitPlan, ...] = ()
-    rate_limit_status: int = 503
-    rate_limit_dry_run: bool = False
-    logs: tuple[LogPlan, ...] = ()
-    steady: bool = field(init=False)  # the same fields on the same connection are the same for the upstream
-    edits_answers: bool = field(init=False)
-    looks_closer: bool = field(init=False)  # an ordinary answer needs more than to be passed on
-    plain: bool = field(init=False)  # the head of a request decides what becomes of it
-
-    def __post_init__(self) -> None:
-        steady = all(template.reach <= Reach.CONNECTION for _, template in self.set_headers)
-        object.__setattr__(self, "steady", steady)
-        edits = self.add_headers or self.add_headers_always or self.hide_headers or self.redirects or self.cookies
-        object.__setattr__(self, "edits_answers", bool(edits))
-        closer = edits or self.gzip or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
-        object.__setattr__(self, "looks_closer", bool(closer))
-        decided = self.site_rules or self.rules or self.internal or self.access or self.conn_limits or self.rate_limits
-        object.__setattr__(self, "plain", not decided)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VirtualServer:
-    """A server block, compiled."""
-
-    names: tuple[str, ...]
-    locations: Locations[Route]
-    tls: Tls | None
-    fallback: Route
-    aging_s: float  # until then no route of it sends a connection away for its age
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ListenerPlan:
-    """What one address serves. ``limits`` and ``header_timeout_s`` are those of its default server."""
-
-    address: str
-    hosts: Hosts[VirtualServer]
-    servers: tuple[VirtualServer, ...]
-    limits: HeadLimits
-    header_timeout_s: float
-
-    @property
-    def aging_s(self) -> float:
-        """How old a connection may become before it has to be looked at whether it may stay."""
-        return min(server.aging_s for server in self.servers)
-
-    @property
-    def fallback(self) -> Route:
-        """The route whose logs and error pages serve requests that cannot be read."""
-        return self.hosts.default.fallback
-
-    @property
-    def tls(self) -> tuple[Tls, ...]:
-        return tuple(dict.fromkeys(server.tls for server in self.servers if server.tls is not None))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """Everything the data plane needs, immutable; a reload builds a new one."""
-
-    settings: Settings
-    groups: Mapping[str, GroupSettings]
-    listeners: Mapping[str, ListenerPlan]
-    logs: frozenset[str]  # paths
 
 
 def build(settings: Settings) -> Plan:
@@ -257,13 +102,21 @@ class _Builder(Compiler):
 
     def _declare_variables(self) -> None:
         for site in self._sites():
-            for name in (*site.variables, *_set_by(site.rules)):
-                self.variables.setdefault(name, setting(name))
-            for location in site.locations:
-                for name in (*location.variables, *_set_by(location.rules)):
-                    self.variables.setdefault(name, setting(name))
-        for index, entry in enumerate(self.settings.maps):
-            self.variables[entry.name] = self.map(f"maps[{index}]", entry)
+            patterns = [name for name in site.server_names if name.startswith("~")]
+            self._declare(*site.variables, *_set_by(site.rules), *names_of_groups(patterns))
+            for location in all_of(site.locations):
+                self._declare(*location.variables, *_set_by(location.rules), *names_of_groups([location.path]))
+        waiting = dict(enumerate(self.settings.maps))
+        while waiting:
+            others = {entry.name for entry in waiting.values()}
+            ready = [index for index, entry in waiting.items() if not others & _named_in(entry)]
+            for index in ready or list(waiting):
+                entry = waiting.pop(index)
+                self.variables[entry.name] = self.map(f"maps[{index}]", entry)
+
+    def _declare(self, *names: str) -> None:
+        for name in names:
+            self.variables.setdefault(name, setting(name))
 
     # Upstreams
 
@@ -400,58 +253,78 @@ class _Builder(Compiler):
         return ListenerPlan(address, hosts, servers, limits, _innermost("header_timeout_s", levels))
 
     def _server(self, where: str, site: Site) -> VirtualServer:
-        more: dict[str, Variable] = {}
+        found: dict[str, Variable] = {}
         for name in site.server_names:
             pattern = self.attempt(f"{where}.server_names", lambda name=name: compile_pattern(  # type: ignore[misc]
                 name.removeprefix("~"), ignore_case=True)) if name.startswith("~") else None  # fmt: skip
             if pattern is not None:
-                more |= captures(pattern, BUILT_IN["host"])
-        entries = []
-        for index, location in enumerate(site.locations):
-            at = f"{where}.locations[{index}]" if where != "locations" else f"locations[{index}]"
+                found |= captures(pattern, BUILT_IN["host"])
+        at = f"{where}.locations" if where != "locations" else where
+        outside = self._outside(where, at, site, found)
+        entries = self._entries(at, site, site.locations, found, outside if outside.rules else None)
+        aging_s = min(self._clients(site, location).keepalive_time_s for location in all_of(site.locations))
+        return VirtualServer(tuple(site.server_names), Locations(entries), site.tls, outside, aging_s)
+
+    def _entries(
+        self, where: str, site: Site, locations: Sequence[Location], found: Mapping[str, Variable], outside: Route | None
+    ) -> list[Entry[Route]]:  # fmt: skip
+        """Locations with those nested in them."""
+        entries: list[Entry[Route]] = []
+        for index, location in enumerate(locations):
+            at = f"{where}[{index}]"
             kind = self.attempt(f"{at}.path", lambda location=location: parse_pattern(location.path))  # type: ignore[misc]
             if kind is not None:
-                found = {**more, **(captures(kind.regex, CHOSEN_BY) if kind.regex is not None else {})}
-                entries.append((kind, self._route(at, site, location, kind, found)))
-        locations = Locations(entries)
-        names = Names(b"", b"", b"", {}, frozenset())
-        fallback = locations.find(b"/") or Route(
-            group="", names=names, logs=self._logs(where, None, {}), clients=self._clients(site, None)
-        )
-        aging_s = min(self._clients(site, location).keepalive_time_s for location in site.locations)
-        return VirtualServer(tuple(site.server_names), locations, site.tls, fallback, aging_s)
+                route = replace(self._route(at, site, location, kind, found), outside=outside)
+                inner = self._entries(f"{at}.locations", site, location.locations, found, outside)
+                entries.append((kind, route, Locations(inner) if inner else None))
+        return [*entries, *_with_slashes(entries)]
+
+    def _outside(self, where: str, at: str, site: Site, found: Mapping[str, Variable]) -> Route:
+        """How requests are answered before a location is found, with the rules that they have to follow."""
+        paths = [location.path for location in site.locations]
+        root = paths.index("/") if "/" in paths else 0
+        place = f"{at}[{root}]" if site.outside is None else f"{where}.outside"
+        location = msgspec.structs.replace(site.outside or site.locations[root], path="@", upstream="", upstream_uri="",
+                                           upstream_target="", answer=Return(status=404), rules=[])  # fmt: skip
+        route = self._route(place, site, location, Pattern("named", b"@"), found)
+        return self._with_answers(place, route, site, location, f"{where}.rules", site.rules)
 
     def _clients(self, site: Site, location: Location | None) -> ClientRules:
         levels = (self.settings.clients, site.clients, location.clients if location is not None else site.clients)
         return ClientRules(**{name.name: _innermost(name.name, levels) for name in fields(ClientRules)})
 
     def _route(
-        self, where: str, site: Site, location: Location, kind: Pattern, more: Mapping[str, Variable]
+        self, where: str, site: Site, location: Location, kind: Pattern, found: Mapping[str, Variable]
     ) -> Route:  # fmt: skip
+        """A location; ``found`` is what the name of the server has captured."""
         self._check_location(where, location)
+        if kind.regex is not None:
+            named = {name: variable for name, variable in found.items() if not name.isdigit()}
+            found = {**named, **captures(kind.regex, CHOSEN_BY)}
         upstream = self.settings.upstreams.get(location.upstream)
         answer = location.answer
         hash_key = upstream.hash_key if upstream else ""
         route = Route(
             group=location.upstream,
-            names=self._names(where, site, location),
+            names=self._names(where, site, location, found),
             clients=self._clients(site, location),
             prefix=kind.text if kind.regex is None else b"/",
+            pattern=kind.regex,
             upstream_uri=location.upstream_uri.encode(),
-            target=self.template(f"{where}.upstream_target", location.upstream_target, more)
+            target=self.template(f"{where}.upstream_target", location.upstream_target)
             if location.upstream_target else None,
             internal=location.internal,
             access=self.access(f"{where}.access", location.access),
             answer=answer,
-            answer_text=self.answer_text(f"{where}.answer", answer, more) if answer else None,
-            set_headers=self.headers(f"{where}.set_headers", location.set_headers, more),
+            answer_text=self.answer_text(f"{where}.answer", answer) if answer else None,
+            set_headers=self.headers(f"{where}.set_headers", location.set_headers),
             replaced=frozenset(name.lower().encode() for name in location.set_headers),
-            add_headers=self.headers(f"{where}.add_headers", location.add_headers, more),
-            add_headers_always=self.headers(f"{where}.add_headers_always", location.add_headers_always, more),
+            add_headers=self.headers(f"{where}.add_headers", location.add_headers),
+            add_headers_always=self.headers(f"{where}.add_headers_always", location.add_headers_always),
             hide_headers=frozenset(name.lower().encode() for name in location.hide_headers),
             gzip=gzip_of(location),
             underscores=location.underscores_in_headers,
-            hash_key=self.template(f"{where}.upstream", hash_key, more) if hash_key else None,
+            hash_key=self.template(f"{where}.upstream", hash_key) if hash_key else None,
             by_address=upstream is not None and upstream.method == "ip_hash",
             retry=self.retry(f"{where}.next_upstream", location),
             connect_timeout_s=location.connect_timeout_s,
@@ -463,26 +336,26 @@ class _Builder(Compiler):
             response_buffer_bytes=location.buffer_bytes if location.buffering else 1 << 16,
             websocket=location.websocket,
             minor=0 if location.http_version == "1.0" else 1,
-            redirects=self.redirections(f"{where}.redirects", location.redirects, more),
+            redirects=self.redirections(f"{where}.redirects", location.redirects),
             absolute_redirects=location.absolute_redirects,
             cookies=cookie_rewriting(location),
             ignore_abort=location.ignore_client_abort,
             intercept_errors=location.intercept_errors,
             recursive_error_pages=location.recursive_error_pages,
             conn_limits=tuple(
-                ConnLimitPlan(limit.zone or f"{where}.{index}", self.template(where, limit.key, more), limit.most)
+                ConnLimitPlan(limit.zone or f"{where}.{index}", self.template(where, limit.key), limit.most)
                 for index, limit in enumerate(location.conn_limits)
             ),
             conn_limit_status=location.conn_limit_status,
             rate_limits=tuple(
-                RateLimitPlan(_rate(limit, f"{where}.{index}"), self.template(where, limit.key, more))
+                RateLimitPlan(_rate(limit, f"{where}.{index}"), self.template(where, limit.key))
                 for index, limit in enumerate(location.rate_limits)
             ),
             rate_limit_status=location.rate_limit_status,
             rate_limit_dry_run=location.rate_limit_dry_run,
-            logs=self._logs(where, location.access_logs, more),
+            logs=self._logs(where, location.access_logs),
         )  # fmt: skip
-        return self._with_answers(where, route, site, location, more)
+        return self._with_answers(where, route, site, location, f"{where}.rules", location.rules)
 
     def _check_location(self, where: str, location: Location) -> None:
         if bool(location.upstream) is (location.answer is not None):
@@ -495,31 +368,32 @@ class _Builder(Compiler):
             self.complain(f"{where}.http_version", f"expected '1.0' or '1.1', got {location.http_version!r}")
 
     def _with_answers(
-        self, where: str, route: Route, site: Site, location: Location, more: Mapping[str, Variable]
+        self, where: str, route: Route, site: Site, location: Location, rules_at: str,
+        rules: Sequence[RuleSettings],
     ) -> Route:
         """The route with what may answer in its place: rules, errors, pages."""
         errors: dict[int, Route] = {}
-        bare = replace(route, group="", access=None, internal=False, target=None, conn_limits=(), rate_limits=(),
-                       errors=errors)  # fmt: skip
+        names = replace(route.names, proxy_host=b"", proxy_port=b"")
+        bare = replace(route, group="", names=names, access=None, internal=False, target=None, conn_limits=(),
+                       rate_limits=(), errors=errors)  # fmt: skip
 
-        def answering(answer: Return, known: Mapping[str, Variable]) -> Route:
-            return replace(bare, answer=answer, answer_text=self.answer_text(where, answer, known))
+        def answering(answer: Return, captured: bool = False) -> Route:
+            return replace(bare, answer=answer, answer_text=self.answer_text(where, answer, captured=captured))
 
         pages: dict[int, Page] = {}
         for index, page in enumerate(location.error_pages):
-            made = self._page(f"{where}.error_pages[{index}]", page, bare, site, more)
+            made = self._page(f"{where}.error_pages[{index}]", page, bare, site)
             pages = {**dict.fromkeys(page.statuses, made), **pages}
         bare = replace(bare, error_pages=pages)
-        errors |= {status: answering(Return(status=status), more) for status in OWN_ERRORS}
+        errors |= {status: answering(Return(status=status)) for status in OWN_ERRORS}
         return replace(
             route,
             error_pages=pages,
-            site_rules=self.rules(f"{where.rpartition('.')[0]}.rules", site.rules, more, answering),
-            rules=self.rules(f"{where}.rules", location.rules, more, answering),
+            rules=self.rules(rules_at, rules, answering),
             errors=errors,
         )
 
-    def _page(self, where: str, page: ErrorPage, bare: Route, site: Site, more: Mapping[str, Variable]) -> Page:
+    def _page(self, where: str, page: ErrorPage, bare: Route, site: Site) -> Page:
         if bool(page.to) is (page.answer is not None):
             self.complain(where, "give either answer or to")
         if page.to and not page.to.startswith(("/", "@", "$")):
@@ -528,25 +402,27 @@ class _Builder(Compiler):
             self.complain(f"{where}.to", f"there is no location {page.to}")
         status = 0 if page.status == "answer" else page.status or None
         if page.answer is None:
-            return Page(status, to=self.template(f"{where}.to", page.to, more))
-        text = self.answer_text(where, page.answer, more)
+            return Page(status, to=self.template(f"{where}.to", page.to))
+        text = self.answer_text(where, page.answer)
         return Page(status, route=replace(bare, answer=page.answer, answer_text=text, stands_in=True))
 
-    def _names(self, where: str, site: Site, location: Location) -> Names:
+    def _names(self, where: str, site: Site, location: Location, found: Mapping[str, Variable]) -> Names:
         variables = {**site.variables, **location.variables}
         settings = {name: self.template(f"{where}.variables", text) for name, text in variables.items()}
-        server_name = site.server_names[0] if site.server_names else ""
+        server_name = site.server_names[0].removeprefix(".") if site.server_names else ""
         upstream = self.settings.upstreams.get(location.upstream)
         _, colon, port = location.upstream.partition(":")
         usual = "80" if upstream is None or upstream.tls is None else "443"
         proxy_host, proxy_port = location.upstream, port if colon else usual
         if unix_path(location.upstream):
             proxy_host, proxy_port = "localhost", ""
+        elif not location.upstream:
+            proxy_port = ""
         own = frozenset(location.variables)
-        return Names(server_name.encode(), proxy_host.encode(), proxy_port.encode(), settings, own)
+        return Names(server_name.encode(), proxy_host.encode(), proxy_port.encode(), settings, own, found)
 
     def _logs(
-        self, where: str, logs: list[AccessLog] | None, more: Mapping[str, Variable]
+        self, where: str, logs: list[AccessLog] | None
     ) -> tuple[LogPlan, ...]:  # fmt: skip
         if logs is None:
             logs = [self.settings.access_log] if self.settings.access_log is not None else []
@@ -554,12 +430,47 @@ class _Builder(Compiler):
         return tuple(
             LogPlan(
                 log.path,
-                self.template(f"{where}.access_log", LOG_FORMATS.get(log.format, log.format), more),
+                self.template(f"{where}.access_log", LOG_FORMATS.get(log.format, log.format)),
                 log.escape,
-                self.template(f"{where}.access_log", log.when, more) if log.when else None,
+                self.template(f"{where}.access_log", log.when) if log.when else None,
             )
             for log in logs
         )
+
+
+def _with_slashes(entries: Sequence[Entry[Route]]) -> Iterator[Entry[Route]]:
+    """Redirects to locations of upstreams whose paths end in a slash, for requests that lack it (nginx ``location``)."""
+    by_path: dict[bytes, list[Route]] = {}
+    for pattern, route, _ in sorted(entries, key=lambda entry: entry[0].kind != "exact"):
+        if pattern.kind in ("exact", "prefix", "final"):
+            by_path.setdefault(pattern.text, []).append(route)
+    for path, routes in by_path.items():
+        short = path.removesuffix(b"/")
+        if short not in (b"", path, *by_path) and any(route.group for route in routes):
+            yield Pattern("exact", short), _redirect(routes[0], escape_path(path)), None
+
+
+def _redirect(route: Route, place: bytes) -> Route:
+    """What leads to a place with the query that was asked with, before anything that the route would do."""
+    outer = {name: text for name, text in route.names.settings.items() if name not in route.names.own}
+    names = replace(route.names, proxy_host=b"", proxy_port=b"", settings=outer, own=frozenset())
+    return replace(
+        route, group="", names=names, access=None, target=None, rules=(), conn_limits=(), rate_limits=(),
+        answer=Return(status=301, location=place.decode()),
+        answer_text=Template((place, BUILT_IN["is_args"], BUILT_IN["args"])),
+    )  # fmt: skip
+
+
+def all_of(locations: Iterable[Location]) -> Iterator[Location]:
+    """Locations, each before those nested in it."""
+    for location in locations:
+        yield location
+        yield from all_of(location.locations)
+
+
+def _named_in(entry: MapVariable) -> set[str]:
+    """Variables that a map asks for."""
+    return {name for text in (entry.source, *entry.values.values(), entry.default) for name in references(text)}
 
 
 def _innermost(name: str, levels: Iterable[object]) -> Any:
@@ -587,4 +498,5 @@ def _set_by(rules: Iterable[RuleSettings]) -> Iterator[str]:
     """Names of the variables that rules set, but for those that nginx has itself."""
     for rule in rules:
         yield from rule.set.keys() - BUILT_IN.keys()
+        yield from names_of_groups([rule.pattern, *rule.when[2:]])
         yield from _set_by(rule.rules)

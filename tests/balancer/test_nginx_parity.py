@@ -67,10 +67,12 @@ async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Fro
     http = text.replace("LISTEN", f"127.0.0.1:{port}").replace("ACCESS_LOG", str(log))
     path.write_text(top.format(dir=directory, http=http))
     program = real_part("nginx", package="nginx-light")
-    process = await asyncio.create_subprocess_exec(program, "-e", str(directory / "error.log"), "-c", str(path))
+    command = (program, "-e", str(directory / "error.log"), "-c", str(path))
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(5):
             while True:
+                assert process.returncode is None, (directory / "error.log").read_text()
                 with contextlib.suppress(OSError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
                     writer.transport.abort()
@@ -78,16 +80,17 @@ async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Fro
                 await asyncio.sleep(0.02)
         yield Front(port, log)
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 
 @contextlib.asynccontextmanager
-async def balancer(directory: Path, text: str) -> AsyncIterator[Front]:
+async def balancer(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Front]:
     path = directory / "ours.conf"
     log = directory / "ours.log"
     http = text.replace("LISTEN", "127.0.0.1:0").replace("ACCESS_LOG", str(log))
-    path.write_text(TOP.format(dir=directory, http=http))
+    path.write_text(top.format(dir=directory, http=http))
     running = Balancer(read_plan(path), logs.get("balancer"))
     await running.start()
     try:
@@ -97,8 +100,8 @@ async def balancer(directory: Path, text: str) -> AsyncIterator[Front]:
 
 
 @contextlib.asynccontextmanager
-async def both(directory: Path, text: str) -> AsyncIterator[tuple[Front, Front]]:
-    async with nginx(directory, text) as theirs, balancer(directory, text) as ours:
+async def both(directory: Path, text: str, top: str = TOP) -> AsyncIterator[tuple[Front, Front]]:
+    async with nginx(directory, text, top) as theirs, balancer(directory, text, top) as ours:
         yield theirs, ours
 
 
@@ -152,11 +155,12 @@ async def test_selection_with_requests_held_open(upstream: Start, directory: Pat
         assert await order(ours) == await order(theirs)
 
 
-@pytest.mark.parametrize("method", ["hash $request_uri;", "hash $request_uri consistent;", "hash $arg_k;"])
-async def test_hashed_selection(upstream: Start, directory: Path, method: str) -> None:
+@pytest.mark.parametrize("ring", ["", "consistent"])
+@pytest.mark.parametrize("key", ["$request_uri", "$arg_k"])
+async def test_hashed_selection(upstream: Start, directory: Path, key: str, ring: str) -> None:
     servers = [await upstream(name) for name in "abcd"]
-    text = config(servers, ["weight=1", "weight=3", "", "weight=2"], method)
-    paths = [f"/page/{n}?k={n * 7}" for n in range(60)]
+    text = config(servers, ["weight=1", "weight=3", "", "weight=2"], f"hash {key} {ring};")
+    paths = [f"/page/{n}?k={n * 7}" for n in range(60)] + ["/none", "/k?k"] * 5
     async with both(directory, text) as (theirs, ours):
         assert [await ours.bodies(1, p) for p in paths] == [await theirs.bodies(1, p) for p in paths]
 

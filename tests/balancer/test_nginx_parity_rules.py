@@ -118,6 +118,42 @@ RULES: dict[str, tuple[str, list[Asked]]] = {
         f"location ~ ^/u/(?<who>\\w+)/(\\d+)$ {{ rewrite ^ /x/$who/n$2 break; {APP} }} "
         "location ~ ^/w/(\\w+)$ { if ($arg_q ~ ^(.)(.)$) { return 200 $1-$2; } return 200; }",
         ["/u/bob/12", "/w/abc", "/w/abc?q=xy"]),
+    "captures are those of the latest pattern, wherever it stood": (
+        f"location /a/ {{ rewrite ^/a/(\\w+)/(.*)$ /$2 break; {APP} proxy_set_header X-Tenant $1; "
+        "add_header X-Tenant $1; } "
+        "location /b/ { if ($http_x_kind ~ (?<kind>k.)) { set $found 1; } return 200 $kind-$1-$found; } "
+        f"location ~ ^/c/(.)(.*)$ {{ rewrite ^/none /x; {APP} proxy_set_header X-None [$1]; }} "
+        "location /d/ { rewrite ^/d/(.)/(.)$ /e/$2; rewrite ^/e/(.)$ /f/$1$2 break; proxy_pass http://app/$1/$2; }",
+        ["/a/t1/x/y?z", "/a/t1", ("GET", "/b/", "X-Kind: k1"), "/b/", "/c/xyz", "/d/1/2", "/d/12"]),
+    "a break hides what stands behind it": (
+        f"{SHOWN} location /a {{ break; return 403; }} location /b {{ if ($arg_x) {{ break; }} {APP} return 410; }} "
+        "location /c { rewrite ^/c/(.*)$ /d/$1 break; return 410; }",
+        ["/a", "/b?x=1", "/b", "/c/x", "/c"]),
+    "what a map has said first stands": (
+        f"set $early $path_kind; location / {{ rewrite ^/old /new break; {APP} proxy_set_header X-Kind $path_kind; }}",
+        ["/old", "/new", "/other"]),
+    "variables are set in their order": (
+        "location / { set $a \"$b-1\"; set $b \"$a-2\"; set $a 3; return 200 $a:$b; }", ["/"]),
+    "a return comes before access and after the size": (
+        "location /a { deny all; return 301 /x; } location /b { client_max_body_size 1; return 200 b; } "
+        f"location /c {{ client_max_body_size 1; deny all; {APP} }}",
+        ["/a", "/b", ("POST", "/b", "xy"), ("POST", "/c", "xy")]),
+    "locations in locations": (
+        f"{SHOWN} location /a/ {{ location ~ x$ {{ return 200 inner; }} location /a/b/ {{ {APP} }} return 200 outer; }} "
+        "location ~ x$ { return 200 regex; } location ~ ^/a/b/r { return 200 later; } "
+        "location ^~ /c/ { location /c/d/ { return 200 d; } return 200 c; } location = /e/ { return 200 e; } "
+        "location /f/ { location ^~ /f/g/ { return 200 g; } location = /f/h { return 200 h; } return 200 f; }",
+        ["/a/x", "/a/y", "/a/b/x", "/a/b/y", "/a/b/r", "/a/b", "/x", "/c/x", "/c/d/x", "/e/", "/f/g/x", "/f/h", "/f/h/x"]),
+    "a slash is put behind the name of a location of an upstream": (
+        f"location /a/ {{ deny all; {APP} }} location = /b/ {{ {APP} }} location /c/ {{ {APP} }} "
+        f"location /c {{ return 200 c; }} location /d/ {{ return 200 d; }} location '/e f/' {{ {APP} }} "
+        f"location /g/ {{ location /g/h/ {{ {APP} }} {APP} }} "
+        "location ~ . { return 200 regex; }",
+        ["/a", "/a?x=%20y", "/a/", "/b", "/c", "/d", "/e%20f", "/g/h", "/a/../g/./h?q", ("POST", "/a", "x")]),
+    "headers that come several times": (
+        "location /a { add_header X-Many 1; add_header X-Many 2 always; add_header X-One 1; proxy_pass http://app; "
+        "proxy_set_header host lower.example; proxy_set_header X-Sent 1; proxy_set_header X-Sent 2; }", ["/a",
+        "/a/status"]),
     "internal locations": (
         "error_page 404 /nowhere; location = /nowhere { internal; return 200 nowhere; } "
         "location /in/ { internal; proxy_pass http://app; } location /out/ { rewrite ^/out/(.*)$ /in/$1 last; } "
@@ -186,16 +222,27 @@ PAGES: dict[str, tuple[str, list[Asked]]] = {
         "location /page { client_max_body_size 2; error_page 413 /sorry; proxy_pass http://app; } "
         "location /sorry { return 200 sorry; }",
         ["/x", ("POST", "/y", "body"), ("POST", "/page", "abc")]),
+    "the status in the target of a page": (
+        "error_page 404 /p?why=$status; error_page 410 = /p?why=$status; error_page 405 =299 /p?why=$status; "
+        "location /p { return 200 $arg_why; } location /4 { return 404; } location /1 { return 410; } "
+        "location /5 { return 405; }",
+        ["/4", "/1", "/5"]),
     "access in a named location": (
         f"error_page 404 @a; location / {{ return 404; }} location @a {{ deny all; {APP} }}", ["/"]),
 }  # fmt: skip
+
+
+MAP = """
+map $uri $path_kind { /old old; /new new; default $tail; }
+map $request_method $tail { default tail-$request_method; }
+"""
 
 
 @contextlib.asynccontextmanager
 async def upstreams(upstream: Start) -> AsyncIterator[str]:
     app, dead = await upstream("app", echo), await upstream("dead")
     await dead.stop()
-    yield f"upstream app {{ server {app.address}; }} upstream dead {{ server {dead.address} max_fails=0; }}"
+    yield MAP + f"upstream app {{ server {app.address}; }} upstream dead {{ server {dead.address} max_fails=0; }}"
 
 
 @pytest.mark.parametrize("sites", [RULES, PAGES], ids=["rules", "pages"])

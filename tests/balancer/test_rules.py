@@ -90,3 +90,26 @@ def test_rules_and_pages_that_cannot_be_are_all_named(tmp_path: Path) -> None:
         "upstreams.app.servers[0].address", f"{rules}[0]", f"{rules}[1].set", f"{rules}[2]", f"{rules}[3].when",
         f"{rules}[3].rules[0].uri", f"{pages}[0].to", f"{pages}[1]", f"{pages}[2].to", "locations[1].upstream_uri",
     ))  # fmt: skip
+
+
+async def test_a_page_is_asked_for_without_the_body_that_was_too_large(upstream: Start) -> None:
+    """In chunks, so that it is known only while it comes; nginx never answers such a request."""
+    server = await upstream("app", echo)
+    pages = [{"statuses": [413], "to": "/sorry?why=$status"}]
+    async with running(settings_for([server], location={"max_body_bytes": 3, "error_pages": pages})) as balancer:
+        client = await balancer.client()
+        client.send(request("POST", "/", "Transfer-Encoding: chunked") + b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n")
+        got = await client.answer()
+        assert (got.status, got.fields["connection"]) == (413, "close")
+        assert got.body.splitlines()[1] == b"GET /sorry?why=413 HTTP/1.1"
+        assert fields_of(server.heads[0]).keys().isdisjoint(("content-length", "transfer-encoding"))
+
+
+async def test_an_upstream_that_knows_no_chunks_is_told_the_length(upstream: Start) -> None:
+    server = await upstream("app")
+    location = {"http_version": "1.0", "request_buffering": False}
+    async with running(settings_for([server], location=location)) as balancer:
+        client = await balancer.client()
+        client.send(request("POST", "/", "Transfer-Encoding: chunked") + b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert fields_of(server.heads[0])["content-length"] == "4" and server.bodies == [b"body"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from services.balancer.core.paths import normalise
@@ -10,6 +11,7 @@ from services.balancer.wire.request import FieldBlock, RequestHead
 
 MAX_JUMPS: Final = 10  # nginx's own
 _FRAMES: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
+_NOTHING: Final = re.compile(b"").match(b"")
 
 
 class Course(RequestHead):
@@ -17,22 +19,26 @@ class Course(RequestHead):
     ``path`` and ``first_method``.
 
     ``uri`` is the decoded path, ``chosen_by`` the one that led to the location; ``values`` are those of variables that
-    were set. ``moved``: a location has to be chosen anew. ``intact``: the target may go upstream as the client sent it.
-    ``whole``: the path goes upstream as it is, whatever the location would put in the place of its prefix. ``internal``:
-    it may enter internal locations. ``turned``: an error has led it elsewhere, the next one will not. ``shown`` is the
-    status that clients are to see, 0 that of the answer.
+    were set, ``looked_up`` those of maps, ``captured`` is what the latest pattern matched. ``moved``: a location has to be
+    chosen anew. ``intact``: the target may go upstream as the client sent it. ``whole``: the path goes upstream as it is,
+    whatever the location would put in the place of its prefix. ``internal``: it may enter internal locations. ``turned``:
+    an error has led it elsewhere, the next one will not. ``unwanted``: its body was too large, and is not looked at any
+    more. ``shown`` is the status that clients are to see, 0 that of the answer.
     """
 
     __slots__ = (
+        "captured",
         "chosen_by",
         "first_method",
         "id",
         "intact",
         "internal",
         "jumps_left",
+        "looked_up",
         "moved",
         "shown",
         "turned",
+        "unwanted",
         "uri",
         "values",
         "whole",
@@ -44,10 +50,23 @@ class Course(RequestHead):
         self.first_method = request.method
         self.id = b""
         self.values: dict[str, bytes] = {}
+        self.looked_up: dict[str, bytes] = {}
+        self.captured: re.Match[bytes] | None = None
         self.intact = True
-        self.moved = self.whole = self.internal = self.turned = False
+        self.moved = self.whole = self.internal = self.turned = self.unwanted = False
         self.jumps_left = MAX_JUMPS
         self.shown = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.first_method) + len(self.target) + 2 + len(self.block.raw)
+
+    def capture(self, found: re.Match[bytes] | None) -> None:
+        """From now on numbers mean the groups of this match, and named ones are variables; numbers of None mean nothing."""
+        self.captured = found if found is not None else _NOTHING
+        if found is not None:
+            for name, value in found.groupdict(b"").items():
+                self.values[name] = value
 
     def set_query(self, query: bytes) -> None:
         self.query = query
@@ -80,7 +99,7 @@ class Course(RequestHead):
     def drop_body(self) -> None:
         """Go on without the body, which cannot be sent again."""
         fields: list[Field] = [field for field in self.fields if field.name not in _FRAMES]
-        self.block = FieldBlock(b"", self.minor, fields)
+        self.block = FieldBlock(self.block.raw, self.minor, fields)
 
 
 def uri_of(request: RequestHead) -> bytes:

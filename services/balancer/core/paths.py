@@ -49,7 +49,8 @@ def query_argument(query: bytes, name: bytes) -> bytes:
     return b""
 
 
-_NOT_IN_REDIRECTS = re.compile(rb"[\x00-\x20#%\x7f-\xff]")
+_NOT_IN_REDIRECTS = re.compile(rb'[\x00-\x20"#%\x7f-\xff]')
+_NOT_IN_QUERIES = re.compile(rb'[\x00-\x20"#%&+;<>?\\^`{|}\x7f-\xff]')
 _NOT_IN_TARGETS = re.compile(rb"[\x00-\x20\x7f-\xff]")
 _NOT_IN_PATHS = re.compile(rb'[\x00-\x20"#%<>?\\^`{|}\x7f-\xff]')
 
@@ -57,6 +58,11 @@ _NOT_IN_PATHS = re.compile(rb'[\x00-\x20"#%<>?\\^`{|}\x7f-\xff]')
 def escape_redirect(text: bytes) -> bytes:
     """A decoded text as it may stand in the address of a redirect (nginx's escaping of captures)."""
     return _NOT_IN_REDIRECTS.sub(_escaped, text)
+
+
+def escape_query(text: bytes) -> bytes:
+    """A decoded text as it may stand in a query."""
+    return _NOT_IN_QUERIES.sub(_escaped, text)
 
 
 def escape_path(path: bytes) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _NAMED = re.compile(r"\(\?<([A-Za-z_]\w*)>")
+_GROUP = re.compile(r"\(\?P?<([A-Za-z_]\w*)>")
 MAX_NUMBERED = 9
 
 
@@ -21,6 +23,11 @@ def marked_pattern(text: str) -> re.Pattern[bytes]:
     """Compile ``~pattern``, or ``~*pattern`` that ignores case; raises ValueError."""
     ignore_case = text.startswith("~*")
     return compile_pattern(text[2 if ignore_case else 1 :].strip(), ignore_case=ignore_case)
+
+
+def names_of_groups(texts: Iterable[str]) -> set[str]:
+    """Names of the groups in patterns, also in those that cannot be compiled."""
+    return {name for text in texts for name in _GROUP.findall(text)}
 
 
 def capture_names(pattern: re.Pattern[bytes]) -> set[str]:

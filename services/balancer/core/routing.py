@@ -38,34 +38,65 @@ def parse_pattern(text: str) -> Pattern:
     raise ValueError(f"expected /path, '= /path', '^~ /path', '~ regex', '~* regex' or @name, got {text!r}")
 
 
-class Locations(Generic[T]):
-    """Locations of one server: exact, else the longest prefix unless a regex matches first."""
+Entry = tuple[Pattern, T, "Locations[T] | None"]
+"""A location and those that are nested in it."""
 
-    def __init__(self, entries: Iterable[tuple[Pattern, T]]) -> None:
+
+class Locations(Generic[T]):
+    """Locations of one server, or of one location: exact, else the longest prefix unless a regex matches first.
+
+    Those nested in the prefix are asked before the regexes beside it, and those nested in what was chosen at last.
+    """
+
+    def __init__(self, entries: Iterable[Entry[T]]) -> None:
         listed = list(entries)
-        self._exact = {p.text: value for p, value in listed if p.kind == "exact"}
-        self.named = {p.text: value for p, value in listed if p.kind == "named"}
-        prefixes = [(p, value) for p, value in listed if p.kind in ("prefix", "final")]
+        self._exact = {p.text: value for p, value, _ in listed if p.kind == "exact"}
+        self.named = {p.text: value for p, value, _ in listed if p.kind == "named"}
+        prefixes = [entry for entry in listed if entry[0].kind in ("prefix", "final")]
         self._prefixes = sorted(prefixes, key=lambda entry: -len(entry[0].text))
-        self._regexes = [(p.regex, value) for p, value in listed if p.regex is not None]
+        self._regexes = [(p.regex, value, inner) for p, value, inner in listed if p.regex is not None]
+        self._nests = any(inner is not None for _, _, inner in listed)
 
     def find(self, path: bytes) -> T | None:
         """The value for a normalised path."""
+        if self._nests:
+            return self._search(path)[0]
         if self._exact:
             exact = self._exact.get(path)
             if exact is not None:
                 return exact
         found: T | None = None
-        for pattern, value in self._prefixes:
+        for pattern, value, _ in self._prefixes:
             if path[: len(pattern.text)] == pattern.text:
                 if pattern.kind == "final":
                     return value
                 found = value
                 break
-        for regex, value in self._regexes:
+        for regex, value, _ in self._regexes:
             if regex.search(path):
                 return value
         return found
+
+    def _search(self, path: bytes) -> tuple[T | None, bool]:
+        """The same with nested locations, and whether no regex of the level around it can change that."""
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact, True
+        found: T | None = None
+        for pattern, value, inner in self._prefixes:
+            if path[: len(pattern.text)] == pattern.text:
+                within, settled = (None, False) if inner is None else inner._search(path)
+                found = value if within is None else within
+                if settled:
+                    return found, True
+                if pattern.kind == "final":
+                    return found, False
+                break
+        for regex, value, inner in self._regexes:
+            if regex.search(path):
+                nested = None if inner is None else inner._search(path)[0]
+                return (value if nested is None else nested), True
+        return found, False
 
 
 class Hosts(Generic[T]):

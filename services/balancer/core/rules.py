@@ -30,12 +30,20 @@ class Condition:
     def holds(self, scope: Scope) -> bool:
         text = self.subject.render(scope)
         if self.pattern is not None:
-            hit = self.pattern.search(text) is not None
+            hit = _matches(self.pattern, text, scope)
         elif self.value is not None:
             hit = text == self.value
         else:
             hit = text not in (b"", b"0")
         return hit is not self.negate
+
+
+def _matches(pattern: re.Pattern[bytes], text: bytes, scope: Scope) -> bool:
+    """Whether it does; what it captures can be asked for from now on, and nothing else, also when it does not match."""
+    found = pattern.search(text)
+    if isinstance(scope.request, Course):
+        scope.request.capture(found)
+    return found is not None
 
 
 class Then(enum.Enum):
@@ -67,7 +75,7 @@ class Rule(Generic[T_co]):
     def applies(self, scope: Scope) -> bool:
         if self.condition is not None and not self.condition.holds(scope):
             return False
-        return self.pattern is None or self.pattern.search(uri_of(scope.request)) is not None
+        return self.pattern is None or _matches(self.pattern, uri_of(scope.request), scope)
 
     def change(self, scope: Scope, course: Course) -> None:
         """Set variables and the path; ``course`` is the request of the scope."""

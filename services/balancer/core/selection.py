@@ -170,7 +170,7 @@ class ConsistentHash(Method):
         if turn.hash < 0:
             turn.hash = bisect_left(self._hashes, crc32(turn.key))
         by_address = {peer.address: peer for peer in turn.peers}
-        while turn.misses <= MAX_MISSES and self._hashes:
+        while turn.misses <= MAX_MISSES and self._hashes and turn.key:
             peer = by_address[self._owners[turn.hash % len(self._owners)]]
             if peer.eligible(turn.tried, now):
                 return peer

@@ -6,17 +6,18 @@ request is filled in when such fields are first seen, so that the next request w
 
 from __future__ import annotations
 
+import base64
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 from services.balancer.core.course import Course, chosen_by, uri_of
-from services.balancer.core.paths import escape_redirect, query_argument
-from services.balancer.core.patterns import capture_names
-from services.balancer.wire.request import RequestHead
+from services.balancer.core.paths import query_argument
+from services.balancer.core.patterns import MAX_NUMBERED, capture_names
+from services.balancer.wire.request import RequestHead, host_name, origin_form
 
 
 class Reach(enum.IntEnum):
@@ -46,13 +47,16 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Facts of the route a request took; ``own`` are names of ``settings`` that are the location's, not the server's."""
+    """Facts of the route a request took; ``own`` are names of ``settings`` that are the location's, not the server's;
+    ``captured`` is what the patterns of the server's name and of the location capture.
+    """
 
     server_name: bytes
     proxy_host: bytes
     proxy_port: bytes
     settings: Mapping[str, Template]
     own: frozenset[str]
+    captured: Mapping[str, Variable] = field(default_factory=dict)
 
 
 class Outcome(Protocol):
@@ -75,7 +79,12 @@ class Outcome(Protocol):
     @property
     def requests_on_connection(self) -> int: ...
     def attempts(self) -> Iterable[Try]: ...
+    @property
+    def content_length(self) -> bytes: ...
+    @property
+    def retold(self) -> bytes: ...
     def answer_field(self, name: bytes) -> bytes: ...
+    def sent_field(self, name: bytes) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +207,7 @@ def _host(scope: Scope) -> bytes:
 
 
 def _asked_host(scope: Scope) -> bytes:
-    host = scope.request.host.lower()
-    return host.partition(b"]")[0] + b"]" if host[:1] == b"[" else host.partition(b":")[0]
+    return host_name(scope.request.host)
 
 
 def _forwarded_for(scope: Scope) -> bytes:
@@ -244,14 +252,11 @@ def _time(form: str) -> Variable:
 
 
 def _cookie(name: str) -> Variable:
-    wanted = name.encode()
+    wanted = re.compile(rb"(?:^|[;,] *)%b *= *([^;]*)" % re.escape(name.encode()), re.IGNORECASE)
 
     def read(scope: Scope) -> bytes:
-        for pair in scope.request.get(b"cookie").split(b";"):
-            key, _, value = pair.strip().partition(b"=")
-            if key == wanted:
-                return value
-        return b""
+        cookies = [field.value for field in scope.request.fields if field.name == b"cookie"]
+        return next((found[1] for cookie in cookies if (found := wanted.search(cookie))), b"")
 
     return Variable(read)
 
@@ -262,7 +267,24 @@ def _header_name(name: str) -> bytes:
 
 def _header(name: str) -> Variable:
     wanted = _header_name(name)
-    return Variable(lambda scope: scope.request.get(wanted))
+    separator = _JOINED.get(wanted)
+
+    def read(scope: Scope) -> bytes:
+        values = [field.value for field in scope.request.fields if field.name == wanted]
+        return separator.join(values) if separator else values[0] if values else b""
+
+    return Variable(read)
+
+
+def _user(scope: Scope) -> bytes:
+    """The name in ``Authorization: Basic``, whose password nobody has checked here."""
+    scheme, _, text = scope.request.get(b"authorization").partition(b" ")
+    if scheme.lower() != b"basic":
+        return b""
+    try:
+        return base64.b64decode(text.strip(), validate=True).partition(b":")[0]
+    except ValueError:
+        return b""
 
 
 def _answer_header(name: str) -> Variable:
@@ -270,12 +292,20 @@ def _answer_header(name: str) -> Variable:
     return Variable(lambda scope: scope.outcome.answer_field(wanted), Reach.REQUEST)
 
 
+def _sent_header(name: str) -> Variable:
+    wanted = _header_name(name)
+    return Variable(lambda scope: scope.outcome.sent_field(wanted), Reach.REQUEST)
+
+
+_JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", "}
+"""Fields of requests that may come several times; of others the first one counts (as in nginx before 1.23)."""
+
 FAMILIES: dict[str, Callable[[str], Variable]] = {
     "http_": _header,
     "cookie_": _cookie,
     "arg_": lambda name: Variable(lambda scope: query_argument(scope.request.query, name.encode()), Reach.LINE),
     "upstream_http_": _answer_header,
-    "sent_http_": _answer_header,
+    "sent_http_": _sent_header,
 }
 
 _NEVER_EMPTY = frozenset((
@@ -302,7 +332,7 @@ _CONNECTION: dict[str, Reader] = {
 
 _LINE: dict[str, Reader] = {
     "request_method": lambda scope: scope.request.method,
-    "request_uri": lambda scope: scope.request.target,
+    "request_uri": lambda scope: origin_form(scope.request),
     "request": _request_line,
     "uri": lambda scope: uri_of(scope.request),
     "document_uri": lambda scope: uri_of(scope.request),
@@ -314,18 +344,18 @@ _LINE: dict[str, Reader] = {
 _FIELDS: dict[str, Reader] = {
     "host": _host,  # an absolute target can name another; such requests are composed on their own
     "server_protocol": lambda scope: b"HTTP/1.%d" % scope.request.minor,
-    "content_length": lambda scope: scope.request.get(b"content-length"),
     "content_type": lambda scope: scope.request.get(b"content-type"),
     "server_name": lambda scope: scope.names.server_name,
     "proxy_host": lambda scope: scope.names.proxy_host,
     "proxy_port": lambda scope: scope.names.proxy_port,
-    "remote_user": lambda scope: b"",
+    "remote_user": _user,
     "gzip_ratio": lambda scope: b"",
     "upstream_cache_status": lambda scope: b"",
 }
 
 _REQUEST: dict[str, Reader] = {
-    "status": lambda scope: b"%d" % scope.outcome.status,
+    "content_length": lambda scope: scope.outcome.content_length,
+    "status": lambda scope: b"%03d" % scope.outcome.status,
     "body_bytes_sent": lambda scope: b"%d" % scope.outcome.body_bytes,
     "bytes_sent": lambda scope: b"%d" % (scope.outcome.body_bytes + scope.outcome.head_bytes),
     "request_length": lambda scope: b"%d" % scope.outcome.request_bytes,
@@ -360,39 +390,58 @@ CHOSEN_BY = Variable(lambda scope: chosen_by(scope.request), Reach.LINE)
 """What the pattern of a location was matched with."""
 
 
+def _numbered(number: int) -> Variable:
+    def read(scope: Scope) -> bytes:
+        found = scope.request.captured if isinstance(scope.request, Course) else None
+        if found is not None:
+            return (found[number] or b"") if number <= found.re.groups else b""
+        variable = scope.names.captured.get(str(number))
+        return variable.read(scope) if variable is not None else b""
+
+    return Variable(read, Reach.LINE)
+
+
+NUMBERED = {str(number): _numbered(number) for number in range(1, MAX_NUMBERED + 1)}
+"""``$1`` to ``$9``: what the latest pattern has captured on the way of a request, or the one that led it here at once."""
+
+
+def escaping(variable: Variable, form: Callable[[bytes], bytes]) -> Variable:
+    """What a ``rewrite`` captured, for a redirect or a query: escaped anew only when the path came with escapes."""
+
+    def read(scope: Scope) -> bytes:
+        value, path = variable.read(scope), scope.request.path
+        return form(value) if b"%" in path or b"+" in path else value
+
+    return Variable(read, variable.reach)
+
+
 def setting(name: str) -> Variable:
-    """A variable of ``set``: what a rule has set, or the value that belongs to the route taken."""
+    """A variable of ``set`` or of a group's name: what a rule has set, or the value that belongs to the route taken."""
 
     def read(scope: Scope) -> bytes:
         if isinstance(scope.request, Course) and name in scope.request.values:
             return scope.request.values[name]
         template = scope.names.settings.get(name)
-        return template.render(scope) if template is not None else b""
+        if template is not None:
+            return template.render(scope)
+        variable = scope.names.captured.get(name)
+        return variable.read(scope) if variable is not None else b""
 
     return Variable(read, Reach.REQUEST, always_set=True)
 
 
-def captures(
-    pattern: re.Pattern[bytes], subject: Variable, form: Callable[[Scope, bytes], bytes] | None = None
-) -> dict[str, Variable]:
+def captures(pattern: re.Pattern[bytes], subject: Variable) -> dict[str, Variable]:
     """Variables of what a pattern captures from a subject: ``$1`` to ``$9`` and named ones; empty without a match."""
 
     def reader(group: int | str) -> Reader:
         def read(scope: Scope) -> bytes:
             found = pattern.search(subject.read(scope))
-            value = (found[group] or b"") if found is not None else b""
-            return form(scope, value) if form is not None else value
+            return (found[group] or b"") if found is not None else b""
 
         return read
 
     names = capture_names(pattern)
     return {name: Variable(reader(int(name) if name.isdigit() else name), subject.reach) for name in names}
-
-
-def escaped_capture(scope: Scope, value: bytes) -> bytes:
-    """What a redirect by ``rewrite`` captured: escaped anew only when the path came with escapes."""
-    path = scope.request.path
-    return escape_redirect(value) if b"%" in path or b"+" in path else value
 
 
 def origin(scope: Scope) -> bytes:
@@ -407,12 +456,22 @@ def origin(scope: Scope) -> bytes:
 class MapTable:
     """nginx ``map``: exact values first, then patterns in order, then the default."""
 
+    name: str
     source: Template
     exact: Mapping[bytes, Template]
     patterns: tuple[tuple[re.Pattern[bytes], Template], ...]
     default: Template
 
     def read(self, scope: Scope) -> bytes:
+        """Of a request that changes on its way, what was found first stands."""
+        if not isinstance(scope.request, Course):
+            return self._look_up(scope)
+        found = scope.request.looked_up
+        if self.name not in found:
+            found[self.name] = self._look_up(scope)
+        return found[self.name]
+
+    def _look_up(self, scope: Scope) -> bytes:
         value = self.source.render(scope)
         found = self.exact.get(value.lower())
         if found is None:

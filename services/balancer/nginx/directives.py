@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from services.balancer.core.patterns import capture_names, compile_pattern
-from services.balancer.core.variables import compile_template, setting
+from services.balancer.core.variables import NUMBERED, compile_template, setting
 
 _TIME = re.compile(r"(\d+)(ms|s|m|h|d|w|M|y)?")
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
@@ -77,7 +77,7 @@ class Problems:
         return text
 
     def check_templates(self, maps: set[str]) -> None:
-        known = {name: setting(name) for name in self._declared | maps}
+        known = NUMBERED | {name: setting(name) for name in self._declared | maps}
         for directive, text in self._templates:
             try:
                 compile_template(text, known)

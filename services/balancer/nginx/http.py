@@ -53,7 +53,7 @@ class HttpReader:
             elif directive.name == "limit_req_zone":
                 self._locations.rates.zone(directive)
             elif directive.name == "map":
-                self._locations.maps.add(directive.args[-1].removeprefix("$"))
+                self._locations.maps[directive.args[-1].removeprefix("$")] = directive
         for directive in directives:
             if directive.name == "upstream":
                 upstreams[directive.text] = self._upstreams.read(directive)
@@ -139,17 +139,20 @@ class HttpReader:
         # Directives of the block hold for its locations wherever they stand, so locations are read last.
         rules = typed_rules(self._locations.rules(ruling, shared), shared)
         shared.names = frozenset(location.text for location in nested if location.text.startswith("@"))
-        read = [found for directive in nested for found in self._locations.read(directive, shared)]
+        read = [self._locations.read(directive, shared) for directive in nested]
         if answer is not None:
             named = [location for location in read if location.path.startswith("@")]
-            read = [self._locations.answering(server, answer, shared), *named]
+            early = shared.copy()
+            early.drop("access")  # which nginx looks at later
+            read = [self._locations.answering(server, answer, early), *named]
         elif not any(location.path in ("/", "^~ /") for location in read):
             read.append(self._locations.answering(server, Return(status=404), shared))
+        outside = self._locations.answering(server, Return(status=404), shared, path="@")
         certificate = self._certificate(server, addresses, shared)
         clients = SiteClients(**shared.heads, **shared.clients)
         return [
             Site(listen=listen, server_names=names, default=default, clients=clients, variables=shared.variables,
-                 rules=rules, locations=read, tls=certificate if secure else None)
+                 rules=rules, outside=outside, locations=read, tls=certificate if secure else None)
             for (secure, default), listen in self._kinds(addresses).items()
         ]  # fmt: skip
 
@@ -165,7 +168,7 @@ class HttpReader:
         for name in directive.args:
             if name.startswith("~"):
                 self._problems.pattern(directive, name[1:])
-        return [name for name in directive.args if name not in ("_", "")]
+        return list(directive.args)
 
     def _listen(self, directive: Directive) -> str:
         known = {"default_server", "ssl", "reuseport", "deferred", "bind", "ipv6only=on"}

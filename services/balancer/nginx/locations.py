@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from services.balancer.core.addresses import unix_path
 from services.balancer.core.rules import parse_access
-from services.balancer.core.variables import BUILT_IN, FAMILIES, references
+from services.balancer.core.variables import BUILT_IN, Reach, references
 from services.balancer.nginx.answers import RULES, AnswerReader
 from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Directive, Problems, flag, number, one_of, seconds, size
@@ -28,6 +28,7 @@ from services.balancer.settings import (
     HealthCheck,
     Location,
     LocationClients,
+    OneOrMore,
     Redirect,
     Return,
     Rule,
@@ -132,6 +133,9 @@ class Inherited:
             self._lists[key] = []
         self._lists[key].append(entry)
 
+    def drop(self, key: str) -> None:
+        self._lists.pop(key, None)
+
     def listed(self, key: str) -> list[Any]:
         return self._lists.get(key, [])
 
@@ -170,7 +174,7 @@ class LocationReader:
         self._checks_of: dict[str, list[HealthCheck]] = {}
         self.zones: dict[str, str] = {}
         self.rates = RateReader(problems)
-        self.maps: set[str] = set()
+        self.maps: dict[str, Directive] = {}
 
     def complete(self, upstreams: dict[str, Upstream]) -> dict[str, Upstream]:
         """The groups with their health checks and TLS, and those of ``proxy_pass http://HOST`` without a block."""
@@ -282,24 +286,39 @@ class LocationReader:
         """
         rules: list[Rule] = []
         plain = all(directive.name == "set" for directive in directives)
+        seen: set[str] = set()
         for directive in directives:
-            if plain and directive.text != "$args" and self._is_for_good(directive, shared):
+            if plain and directive.text not in ("$args", *seen) and self._is_for_good(directive):
                 name, value = self._answers.setting(directive)
                 shared.variables[name] = value
             else:
                 rules += self._answers.rules(directive)
+            seen.add(directive.text)
         return rules
 
-    def _is_for_good(self, directive: Directive, shared: Inherited) -> bool:
+    def _is_for_good(self, directive: Directive) -> bool:
         """Whether a value depends on nothing that rules or patterns could have said before."""
-        names = references(directive.args[1]) if len(directive.args) == 2 else ()
-        known = all(name in BUILT_IN or name in self.maps or name.startswith(tuple(FAMILIES)) for name in names)
-        return known and directive.text.removeprefix("$") not in shared.variables
+        return len(directive.args) == 2 and self._never_changes(directive.args[1])
+
+    def _never_changes(self, text: str) -> bool:
+        """Whether a text says the same from the beginning of a request to its end."""
+        for name in references(text):
+            entry = self.maps.get(name)
+            if entry is not None:
+                inside = [entry.args[0], *(value for each in entry.block or () for value in each.args)]
+                if not all(map(self._never_changes, inside)):
+                    return False
+            elif name in BUILT_IN:
+                if BUILT_IN[name].reach is Reach.REQUEST and name != "request_id":
+                    return False
+            elif not name.startswith(("http_", "cookie_", "arg_")):
+                return False
+        return True
 
     # One location
 
-    def read(self, location: Directive, outer: Inherited) -> list[Location]:
-        """A location and those nested in it."""
+    def read(self, location: Directive, outer: Inherited) -> Location:
+        """A location with those nested in it."""
         shared = outer.copy()
         passed: Directive | None = None
         answer: Return | None = None
@@ -326,19 +345,22 @@ class LocationReader:
                 shared.values["internal"] = True
             else:
                 self.apply(directive, shared)
-        inner = [found for directive in nested for found in self.read(directive, shared)]
+        inner = [self.read(directive, shared) for directive in nested]
+        rules = self.rules(ruling, shared)
+        if answer is not None and rules and not answer.file:
+            rules, answer = [*rules, Rule(answer=answer)], None
+        if answer is not None and not answer.file:
+            shared.drop("access")  # which nginx looks at later
         if passed is None and answer is None:
             if not nested and not ruling:
                 self._problems.add(location, "has neither proxy_pass nor return")
-            if not ruling:
-                return inner
             answer = Return(status=404)  # nginx would look for a file
-        rules = self.rules(ruling, shared)
-        return [self._location(location, shared, passed, answer, rules, checks), *inner]
+        read = self._location(location, shared, passed, answer, rules, checks)
+        return replace(read, locations=inner)
 
-    def answering(self, server: Directive, answer: Return, shared: Inherited) -> Location:
+    def answering(self, server: Directive, answer: Return, shared: Inherited, path: str = "/") -> Location:
         """What answers every request of a server that no location takes."""
-        everything = Directive("location", ("/",), server.file, server.line)
+        everything = Directive("location", (path,), server.file, server.line)
         return self._location(everything, shared, None, answer, [], [])
 
     def _location(
@@ -354,10 +376,13 @@ class LocationReader:
             timeout_s = min(3600, shared.values.get("read_timeout_s", 60))
             self._checks_of.setdefault(target.upstream, []).append(self._checks.check(check, timeout_s))
         path = " ".join(location.args)
-        headers = {"Host": "$proxy_host", **{name: value for name, value, _ in shared.listed("proxy_set_header")}}
-        connection = next((value for name, value in headers.items() if name.lower() == "connection"), None)
+        headers = [(name, value) for name, value, _ in shared.listed("proxy_set_header")]
+        if all(name.lower() != "host" for name, _ in headers):
+            headers.append(("Host", "$proxy_host"))
+        connection = next((value for name, value in headers if name.lower() == "connection"), None)
         if connection == "":
-            headers = {name: value for name, value in headers.items() if name.lower() != "connection"}
+            headers = [(name, value) for name, value in headers if name.lower() != "connection"]
+        added = shared.listed("add_header")
         return Location(
             path=path,
             upstream=target.upstream,
@@ -366,9 +391,9 @@ class LocationReader:
             answer=typed(answer, shared) if answer is not None else None,
             rules=typed_rules(rules, shared),
             access=shared.listed("access"),
-            set_headers=headers if target.upstream else {},
-            add_headers={name: value for name, value, always in shared.listed("add_header") if not always},
-            add_headers_always={name: value for name, value, always in shared.listed("add_header") if always},
+            set_headers=_by_name(headers) if target.upstream else {},
+            add_headers=_by_name((name, value) for name, value, always in added if not always),
+            add_headers_always=_by_name((name, value) for name, value, always in added if always),
             hide_headers=shared.listed("proxy_hide_header"),
             gzip=Gzip(**shared.gzip) if shared.gzips else None,
             variables=shared.variables,
@@ -394,7 +419,7 @@ class LocationReader:
 
     def _redirects(self, location: Directive, shared: Inherited, target: _Passed) -> list[Redirect]:
         redirects: list[Redirect] = []
-        named = not target.target and not unix_path(target.upstream) and not location.text.startswith("~")
+        named = not target.target and not unix_path(target.upstream)
         for entry in shared.listed("proxy_redirect") or ["default"]:
             if isinstance(entry, Redirect):
                 redirects.append(entry)
@@ -430,6 +455,14 @@ class LocationReader:
             self._problems.add(directive, f"there is no file {path}")
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         return Return(status=200, file=str(path), content_type=kind)
+
+
+def _by_name(headers: Iterable[tuple[str, str]]) -> dict[str, OneOrMore]:
+    """Headers by their names, of which one may come several times."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return dict(values)
 
 
 def _pairs(entries: list[Any]) -> list[Redirect]:

@@ -11,15 +11,15 @@ from services.balancer.compose import request_line
 from services.balancer.core.addresses import UNIX
 from services.balancer.core.places import Place
 from services.balancer.core.variables import Client
+from services.balancer.plan import ClientRules, Route
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
 from services.balancer.plane.facts import Facts
-from services.balancer.plane.leading import after_error, after_errors, decide, error_of
+from services.balancer.plane.leading import after_error, after_errors, decide
 from services.balancer.plane.own_answers import error_page, own_answer
 from services.balancer.plane.prepared import Manner, Prepared, prepare
 from services.balancer.plane.timers import NEVER
 from services.balancer.plane.transport import NOWHERE, Endpoint, Transport
-from services.balancer.site import ClientRules, Route
 from services.balancer.wire.body import BodyReader
 from services.balancer.wire.errors import CONTINUE, ENDS_CONNECTION
 from services.balancer.wire.fields import FramingError
@@ -262,7 +262,7 @@ class ClientConnection(Endpoint):
         listener = self.listener
         request = listener.parser.parse(head)
         route = listener.router.find(request)
-        if not route.plain:
+        if not route.plain or (request.has_body and not route.group):
             return self._lead(head, request, route)
         prepared = prepare(head, route, self.engine.pools, request, self.info)
         if prepared.manner.reusable and len(head) <= MAX_REMEMBERED_HEAD:
@@ -308,11 +308,11 @@ class ClientConnection(Endpoint):
         if 0 < route.max_body_bytes < (request.length or 0):
             exchange.refuse(413)
             return
+        if request.expects:
+            self.transport.write(CONTINUE)
         if self._body is None:
             exchange.start()
             return
-        if request.expects:
-            self.transport.write(CONTINUE)
         self.engine.wheel.arm(self, self.rules.body_timeout_s)
         data, self._pending = self._pending, b""
         if data:
@@ -357,6 +357,15 @@ class ClientConnection(Endpoint):
         if self.leaving or not rules.keepalive_s or self.served >= rules.keepalive_requests:
             return False
         return self.engine.wheel.now - self.accepted_at < rules.keepalive_time_s
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes of the request's body have come, as they were framed."""
+        return self._body.taken if self._body is not None else 0
+
+    @property
+    def body_ended(self) -> bool:
+        return self._body is not None and self._body.complete
 
     def hold(self) -> None:
         """Stop reading from the client."""
@@ -405,11 +414,17 @@ class ClientConnection(Endpoint):
     def page_for(self, facts: Facts, status: int) -> Route | None:
         """Where an error leads in the end; None when the balancer's own page says it."""
         locations = self.listener.router.locations(facts.request.host)
+        self.leave_after(status)
         page = after_error(facts, status, locations)
         if page is not None:
             page = after_errors(facts, page, locations)
             self.rules = page.clients
         return page
+
+    def leave_after(self, status: int) -> None:
+        """End the connection after what is said about some errors, whoever says it."""
+        if status in ENDS_CONNECTION:
+            self.leaving = self.aging = True
 
     def go_on(self, before: Exchange, route: Route) -> None:
         """Pass the request of an exchange that an error has ended on to another upstream."""
@@ -437,16 +452,16 @@ class ClientConnection(Endpoint):
         self.exchange_done(keep=exchange.stays)
 
     def _answer_self(self, prepared: Prepared) -> None:
-        facts = Facts.of(self, prepared.request, prepared.manner.route)
+        asked = prepared.manner.route
+        facts = Facts.of(self, prepared.request, asked)
         locations = self.listener.router.locations(prepared.request.host)
-        route = after_errors(facts, prepared.manner.route, locations)
+        route = after_errors(facts, asked, locations)
         self.rules = route.clients
         request = facts.request
         if route.group:
             self._begin_body(self._exchange_at(route, request))
             return
         keep = request.keep_alive and self._reads_past_body(prepared.request) and self.may_stay
-        keep = keep and error_of(prepared.manner.route) not in ENDS_CONNECTION
         wire = own_answer(facts, route, close=not keep)
         self._note(facts)
         if not wire:

@@ -101,6 +101,7 @@ def _retold(exchange: Exchange, name: bytes, value: bytes) -> bytes | None:
         begin = value.lower().find(b"url=") + 4
         if begin < 4:
             return None
+    exchange.retold = value[begin:]
     place = redirected(route.redirects, exchange, value[begin:]) if value else None
     if place is None:
         return None

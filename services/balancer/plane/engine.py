@@ -11,12 +11,12 @@ from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
 from services.balancer.core.rates import SALT_BYTES, Buckets, OwnBuckets
 from services.balancer.core.shared import Memory, SharedGroup
+from services.balancer.plan import ListenerPlan, Plan
 from services.balancer.plane.access_log import AccessLogs
 from services.balancer.plane.pool import Pool
 from services.balancer.plane.prepared import Router
 from services.balancer.plane.reactor import Reactor
 from services.balancer.plane.timers import Wheel
-from services.balancer.site import ListenerPlan, Plan
 from services.balancer.wire.request import RequestParser
 
 if TYPE_CHECKING:

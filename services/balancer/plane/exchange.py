@@ -19,7 +19,6 @@ from services.balancer.plane.prepared import Manner, Prepared
 from services.balancer.plane.timers import NEVER
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.chunked import LAST_CHUNK, chunk
-from services.balancer.wire.errors import ENDS_CONNECTION
 from services.balancer.wire.outline import CLOSE, TUNNEL
 from services.balancer.wire.request import RequestHead
 from services.balancer.wire.response import ResponseHead
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from services.balancer.plane.dialling import Dialling
     from services.balancer.plane.pool import Pool, Waiting
 
+UNCHUNKED_BYTES: Final = 1 << 24  # of a body in chunks, kept for an upstream that is to be told its length
 SURPLUS_BYTES: Final = 1 << 16  # of a streamed body, kept while no peer is connected
 
 
@@ -62,6 +62,7 @@ class Exchange(Facts):
     rated = False  # its rates have been looked at
     limited = False  # its limits have been looked at
     fresh = True  # nothing of its body has been looked at
+    buffer_bytes = 0  # of the body, kept until it is complete
     shown = 0  # the status that clients see; 0 is that of the answer
 
     def __init__(self, connection: ClientConnection, prepared: Prepared, manner: Manner, pool: Pool) -> None:
@@ -87,8 +88,10 @@ class Exchange(Facts):
         if request.has_body:
             self.body_complete = False
             self.kept: list[bytes] = []
-            limit = self.route.request_buffer_bytes
-            self.streaming = not limit or (request.length or 0) > limit
+            self.buffer_bytes = limit = self.route.request_buffer_bytes
+            if request.chunked and not self.route.minor:
+                self.buffer_bytes = max(limit, UNCHUNKED_BYTES)  # HTTP/1.0 knows no chunks, only lengths
+            self.streaming = not self.buffer_bytes or (request.length or 0) > limit
 
     def admitted(self) -> bool:
         """Take a place under each limit of the route; false when one is full (nginx ``limit_conn``)."""
@@ -123,6 +126,10 @@ class Exchange(Facts):
         if self.route.hash_key is not None:
             return self.route.hash_key.render(self)
         return self.connection.info.packed_addr
+
+    @property
+    def request_bytes(self) -> int:
+        return self.request.size + self.connection.body_bytes
 
     # Attempts
 
@@ -248,9 +255,7 @@ class Exchange(Facts):
                 client.go_on(self, page)
                 return
             self.route, page = route, None
-        self.stays = (
-            self.request.keep_alive and self.body_complete and client.may_stay and status not in ENDS_CONNECTION
-        )
+        self.stays = self.request.keep_alive and self.body_complete and client.may_stay
         if page is None:
             wire = error_page(self, status, close=not self.stays)
         else:
@@ -275,7 +280,8 @@ class Exchange(Facts):
         """Take over the request of an exchange that an error has ended, with what there is of its body."""
         self.started_at = before.started_at
         self.rated = before.rated
-        self.failures = (*before.failures, Try("", 0, None, None, None))
+        if before.failures:
+            self.failures = (*before.failures, Try("", 0, None, None, None))
         self.limited, self.limited_by, before.limited_by = before.limited, before.limited_by, ()
         self.fresh = before.fresh
         self.body_complete = before.body_complete
@@ -292,6 +298,7 @@ class Exchange(Facts):
             return  # an error has led to a page, and the body is not wanted any more
         self.body_size += len(payload)
         if 0 < self.route.max_body_bytes < self.body_size:
+            self.streamed = True  # what came last is not kept
             self.refuse(413)
             return
         if self.streaming and self.upstream is not None:
@@ -300,12 +307,12 @@ class Exchange(Facts):
         if payload:
             self.kept.append(payload)
         if self.started:
-            if self.body_size > self.route.request_buffer_bytes + SURPLUS_BYTES:
+            if self.body_size > self.buffer_bytes + SURPLUS_BYTES:
                 self.connection.hold()
         elif complete:
             self.streaming = False
             self.start()
-        elif self.streaming or self.body_size > self.route.request_buffer_bytes:
+        elif self.streaming or self.body_size > self.buffer_bytes:
             self.streaming = True
             self.start()
 
@@ -407,6 +414,7 @@ class Exchange(Facts):
         self.connection.limit_waiting(self.route.response_buffer_bytes)
         rendered = client_head(self, head)
         first = len(data) - size if size is not None else 0
+        self.sent_head = rendered
         self.head_bytes = len(rendered)
         self.body_bytes = first
         if head.framing is TUNNEL:

@@ -11,9 +11,9 @@ from services.balancer.core.course import Course, shown_status
 from services.balancer.core.peers import Peer
 from services.balancer.core.selection import Turn
 from services.balancer.core.variables import Client, Names, Try
-from services.balancer.site import Route
+from services.balancer.plan import Route
 from services.balancer.wire.request import RequestHead
-from services.balancer.wire.response import ResponseHead
+from services.balancer.wire.response import ResponseHead, field_in
 
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
@@ -34,6 +34,8 @@ class Facts(Turn):
     head_bytes = 0
     body_bytes = 0
     body_size = 0
+    retold = b""  # a place in the answer that is being told as the client knows it
+    sent_head = b""  # as the client got it, where that is not the upstream's
     connect_s: float | None = None
     header_s: float | None = None
     answer_head: ResponseHead | None = None
@@ -65,9 +67,7 @@ class Facts(Turn):
 
     @property
     def request_bytes(self) -> int:
-        return (
-            sum(len(field.line) + 2 for field in self.request.fields) + len(self.request.target) + 16 + self.body_size
-        )
+        return self.request.size
 
     @property
     def request_id(self) -> bytes:
@@ -105,3 +105,13 @@ class Facts(Turn):
 
     def answer_field(self, name: bytes) -> bytes:
         return self.answer_head.get(name) if self.answer_head is not None else b""
+
+    def sent_field(self, name: bytes) -> bytes:
+        return field_in(self.sent_head, name) if self.sent_head else self.answer_field(name)
+
+    @property
+    def content_length(self) -> bytes:
+        request = self.request
+        if request.chunked and self.connection.body_ended:
+            return b"%d" % self.body_size
+        return request.get(b"content-length")

@@ -5,19 +5,22 @@ from __future__ import annotations
 from services.balancer.core.course import Course
 from services.balancer.core.routing import Locations
 from services.balancer.core.rules import follow
+from services.balancer.plan import Route
 from services.balancer.plane.facts import Facts
-from services.balancer.site import Route
+from services.balancer.wire.request import RequestHead
 
 NO_ANSWER = 444
+TOO_LARGE = 413
 
 
 def decide(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
     """The route that serves a request whose path leads to ``route``; ``facts`` learn of it and of the changed request."""
     facts.route = route
-    if route.site_rules:
-        course = facts.request if isinstance(facts.request, Course) else Course(facts.request)
-        facts.request = course
-        outcome, _ = follow(route.site_rules, facts, course)
+    if route.outside is not None:
+        facts.route = route.outside
+        course = _underway(facts)
+        _enter(facts, course)
+        outcome, _ = follow(route.outside.rules, facts, course)
         if outcome is not None:
             return outcome
         if not course.uri:
@@ -29,6 +32,14 @@ def decide(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
     return _settle(facts, route, locations)
 
 
+def _too_large(request: RequestHead, route: Route) -> bool:
+    """Whether the body is longer than the location takes, as far as the head says it (nginx ``client_max_body_size``)."""
+    limit, length = route.max_body_bytes, request.length
+    if not limit or length is None or length <= limit:
+        return False
+    return not (isinstance(request, Course) and request.unwanted)
+
+
 def _settle(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
     """Follow the rules of one location after the other, until the request stays in one."""
     while True:
@@ -36,10 +47,15 @@ def _settle(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
         request = facts.request
         if route.internal and not (isinstance(request, Course) and request.internal):
             return route.errors[404]
+        if _too_large(request, route):
+            return route.errors[413]
         if not route.rules and not isinstance(request, Course):
             break
         course = _underway(facts)
         _enter(facts, course)
+        found = route.pattern.search(course.chosen_by) if route.pattern is not None else None
+        if found is not None:
+            course.capture(found)
         outcome, _ = follow(route.rules, facts, course)
         if outcome is not None:
             return outcome
@@ -60,6 +76,7 @@ def after_errors(facts: Facts, route: Route, locations: Locations[Route]) -> Rou
     """The route itself, or if it answers with an error, where the error leads in the end."""
     while status := error_of(route):
         facts.route = route
+        facts.connection.leave_after(status)
         page = after_error(facts, status, locations)
         if page is None:
             break
@@ -74,6 +91,7 @@ def after_error(facts: Facts, status: int, locations: Locations[Route]) -> Route
         return None
     course = _underway(facts)
     course.shown = 0
+    course.unwanted = course.unwanted or status == TOO_LARGE
     facts.status = status
     if course.turned or course.jumps_left < 0:
         return None
@@ -81,7 +99,7 @@ def after_error(facts: Facts, status: int, locations: Locations[Route]) -> Route
     page = route.error_pages.get(status)
     if page is None:
         return None
-    course.shown = status if page.status is None else page.status
+    course.shown = facts.status = status if page.status is None else page.status
     if page.to is None:
         return page.route
     to = page.to.render(facts)

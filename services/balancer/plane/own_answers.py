@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.balancer.core.variables import origin
+from services.balancer.plan import Route
 from services.balancer.plane.facts import Facts
-from services.balancer.site import Route
 from services.balancer.wire.errors import error_answer, plain_answer, redirect_answer
 from services.balancer.wire.response import with_lines
 
@@ -55,6 +55,7 @@ def _finished(facts: Facts, route: Route, status: int, wire: bytes, *, close: bo
         head = len(wire) - facts.body_bytes
         wire = with_lines(wire[:head], *lines) + wire[head:]
     facts.head_bytes = len(wire) - facts.body_bytes
+    facts.sent_head = wire[: facts.head_bytes]
     return wire
 
 

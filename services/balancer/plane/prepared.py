@@ -10,9 +10,9 @@ from services.balancer.core.course import Course
 from services.balancer.core.paths import BadPath, normalise
 from services.balancer.core.routing import Locations
 from services.balancer.core.variables import Client, Names, Part, join_parts
-from services.balancer.site import ListenerPlan, Route
+from services.balancer.plan import ListenerPlan, Route
 from services.balancer.wire.fields import FramingError, remember
-from services.balancer.wire.request import FieldBlock, RequestHead
+from services.balancer.wire.request import FieldBlock, RequestHead, host_name
 
 if TYPE_CHECKING:
     from services.balancer.plane.pool import Pool
@@ -107,8 +107,7 @@ class Router:
         return self._server(host) if locations is None else locations
 
     def _server(self, host: bytes) -> Locations[Route]:
-        name = host.lower() if host[:1] == b"[" else host.lower().partition(b":")[0]
-        locations = self._hosts.find(name).locations
+        locations = self._hosts.find(host_name(host)).locations
         if len(host) <= MAX_HOST_BYTES:
             remember(self._known, host, locations, MAX_HOSTS)
         return locations

@@ -17,6 +17,7 @@ class Probed:
 
     requests_on_connection = 1
     request_id = b""
+    content_length = retold = b""
     client = _NOBODY
 
     def __init__(self, address: str, request: bytes, head: ResponseHead, body_bytes: int, elapsed_s: float) -> None:
@@ -37,6 +38,9 @@ class Probed:
 
     def attempts(self) -> Iterable[Try]:
         return (Try(self._address, self.status, None, None, self.elapsed_s),)
+
+    def sent_field(self, name: bytes) -> bytes:
+        return self.answer_field(name)
 
     def answer_field(self, name: bytes) -> bytes:
         return self._head.get(name)

@@ -7,8 +7,8 @@ from typing import Any
 
 from services.balancer.core.routing import Hosts
 from services.balancer.core.secure import TlsSettings
+from services.balancer.plan import ListenerPlan
 from services.balancer.settings import Tls
-from services.balancer.site import ListenerPlan
 
 _VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 

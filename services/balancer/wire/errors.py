@@ -50,14 +50,15 @@ def _page(status: int) -> bytes:
 
 
 def plain_answer(
-    status: int, body: bytes, content_type: str, *, close: bool, bodiless: bool = False, location: bytes = b""
+    status: int, body: bytes, content_type: str, *, close: bool, bodiless: bool = False, location: bytes | None = None
 ) -> bytes:
     """A complete answer of the balancer itself (nginx ``return``)."""
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}".encode()]
-    if location:
+    if location is not None:
         lines.append(b"Location: " + location)
     if status not in (204, 304):
-        lines += [f"Content-Type: {content_type}".encode(), b"Content-Length: %d" % len(body)]
+        lines += [f"Content-Type: {content_type}".encode()] if content_type else []
+        lines.append(b"Content-Length: %d" % len(body))
     lines += [b"Connection: close" if close else b"Connection: keep-alive", b"", b""]
     return b"\r\n".join(lines) + (b"" if bodiless or status in (204, 304) else body)
 

@@ -77,7 +77,7 @@ class FieldBlock:
             self.upgrade = b", ".join([field.value for field in special if field.name == b"upgrade"])
         self.expects = unique.get(b"expect", b"").lower() == b"100-continue" and minor == 1
         self.memo: dict[Any, Any] = {}
-        if self.host and len(self.host.translate(None, _HOST_BAD)) != len(self.host):
+        if self.host is not None and not _is_host(self.host):
             raise FramingError("malformed Host")
 
 
@@ -101,6 +101,11 @@ class RequestHead:
         self.path = path
         self.query = query
         self.block = block
+
+    @property
+    def size(self) -> int:
+        """Bytes of the head as it was received."""
+        return len(self.method) + len(self.target) + 2 + len(self.block.raw)
 
     @property
     def minor(self) -> int:
@@ -141,6 +146,25 @@ class RequestHead:
     @property
     def connection_options(self) -> list[bytes]:
         return list_items(self.get(b"connection"))
+
+
+def host_name(host: bytes) -> bytes:
+    """A host in lower case without port, and without a dot at its end."""
+    name = host.lower()
+    name = name.partition(b"]")[0] + b"]" if name[:1] == b"[" else name.partition(b":")[0]
+    return name[:-1] if name[-1:] == b"." else name
+
+
+def origin_form(request: RequestHead) -> bytes:
+    """The target without scheme and authority (nginx ``$request_uri``)."""
+    target = request.target
+    if target[:1] == b"/" or target.find(b"://") < 0:
+        return target
+    rest = target.partition(b"://")[2]
+    for index in range(len(rest)):
+        if rest[index] in b"/?":
+            return rest[index:]
+    return b"/"
 
 
 def find_head(data: bytes, limits: HeadLimits) -> int:
@@ -228,10 +252,8 @@ def _request(line: tuple[bytes, bytes], block: FieldBlock) -> RequestHead:
         return RequestHead(method, target, _host(block, authority), path, query, block)
     if block.host is None and block.minor:
         raise FramingError("no Host")
-    path, _, query = target.partition(b"?")
-    fragment = path.find(b"#")
-    if fragment >= 0:
-        path = path[:fragment]
+    fragment = target.find(b"#")
+    path, _, query = (target if fragment < 0 else target[:fragment]).partition(b"?")
     return RequestHead(method, target, block.host or b"", path, query, block)
 
 
@@ -289,13 +311,14 @@ def _split_target(method: bytes, target: bytes) -> tuple[bytes | None, bytes, by
         scheme, found, rest = target.partition(b"://")
         if not found or scheme.lower() not in (b"http", b"https"):
             raise FramingError("malformed request target")
+        rest = rest.partition(b"#")[0]
         authority, slash, tail = rest.partition(b"/")
         target = slash + tail or b"/"
         if b"?" in authority:
             authority, _, query = authority.partition(b"?")
             target = b"/?" + query
     path, _, query = target.partition(b"?")
-    return authority, path.partition(b"#")[0], query
+    return authority, path, query
 
 
 def _host(block: FieldBlock, authority: bytes | None) -> bytes:
@@ -304,9 +327,13 @@ def _host(block: FieldBlock, authority: bytes | None) -> bytes:
         raise FramingError("no Host")
     if authority is None:
         return block.host or b""
-    if not authority or len(authority.translate(None, _HOST_BAD)) != len(authority):
+    if not _is_host(authority):
         raise FramingError("malformed request target")
     return authority
+
+
+def _is_host(host: bytes) -> bool:
+    return bool(host) and len(host.translate(None, _HOST_BAD)) == len(host) and host.find(b"..") < 0
 
 
 def _framing(unique: dict[bytes, bytes], minor: int) -> tuple[int | None, bool]:

@@ -232,6 +232,15 @@ def with_lines(head: bytes, *lines: bytes) -> bytes:
     return CRLF.join([head[:-4], *lines, b"", b""])
 
 
+def field_in(head: bytes, name: bytes) -> bytes:
+    """The value of a lower-case name in a rendered head; empty when it is not there."""
+    for line in head.split(CRLF):
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip()
+    return b""
+
+
 def without(head: bytes, *names: bytes) -> bytes:
     """A rendered head without the lines of these lower-case names."""
     first, *lines = head[:-4].split(CRLF)

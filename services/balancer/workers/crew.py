@@ -15,11 +15,11 @@ from services.balancer.core.rates import Buckets
 from services.balancer.core.roster import Passive
 from services.balancer.core.shared import SharedGroup
 from services.balancer.fleet import WorkerView, nothing
+from services.balancer.plan import Plan
 from services.balancer.plane.prober import Prober
 from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.plane.tls import server_context
 from services.balancer.plane.zone import KeptZone
-from services.balancer.site import Plan
 from services.balancer.sockets import Sockets
 from services.balancer.status.figures import Figures, group_figures, total
 from services.balancer.workers.backoff import Backoff
