@@ -21,7 +21,7 @@ from services.balancer.plane.client import ClientConnection
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.prober import Prober
 from services.balancer.plane.reactor import Listening
-from services.balancer.plane.secured import Secured
+from services.balancer.plane.secured import HANDSHAKE_S, Greeted, Handshakes
 from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.plane.tls import server_context
 from services.balancer.sockets import Sockets
@@ -31,7 +31,6 @@ from services.common.logs import Logger
 GRACE_S = 3.5
 RAMP_INTERVAL_S = 0.5
 BACKLOG = 4096
-HANDSHAKE_S = 10
 
 
 class Balancer:
@@ -61,6 +60,7 @@ class Balancer:
         self.prober = Prober(probed, self.time, log.warning, lambda group: self.judged(group))
         self._numbers: tuple[int, ...] | None = None  # None: all
         self._servers: dict[tuple[str, int], Listening | asyncio.Server] = {}
+        self._handshakes = Handshakes()
         self._ramp: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -108,7 +108,7 @@ class Balancer:
         create = engine.loop.create_unix_server if unix else engine.loop.create_server
         return await create(
             # a protocol in all but its base class: see acceleration.py
-            lambda: cast("asyncio.Protocol", Secured(engine.reactor, ClientConnection(engine, state))),
+            lambda: cast("asyncio.Protocol", Greeted(engine.reactor, ClientConnection(engine, state), self._handshakes)),
             sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=HANDSHAKE_S,
         )  # fmt: skip
 
@@ -188,6 +188,8 @@ class Balancer:
 
     async def drain(self) -> None:
         await self._retire()
+        with contextlib.suppress(TimeoutError):  # nobody is known as a client before the handshake is over
+            await asyncio.wait_for(self._handshakes.over.wait(), self._handshakes.last_s(self.time()))
         self.engine.begin_closing(gently=True)
         await self.engine.emptied.wait()
         self.engine.close()

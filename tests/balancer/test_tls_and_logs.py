@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +21,7 @@ from services.common import logs
 from tests.balancer.support import RawClient, Upstream, eventually, fields_of, request, running, settings_for
 
 Start = Callable[..., Awaitable[Upstream]]
+T = TypeVar("T")
 
 
 CONF = """
@@ -92,6 +95,43 @@ async def test_a_reload_takes_certificates_that_were_renewed(
         assert (await before.get()).body == b"a", "who is there stays"
         for client in (before, after):
             client.writer.transport.abort()
+
+
+async def test_who_is_in_the_middle_of_a_handshake_is_served_before_the_end(
+    upstream: Start, certificates: Path
+) -> None:
+    files = {"certificate": str(certificates / "one.example.pem"), "key": str(certificates / "one.example.key")}
+    balancer = Balancer(build(settings_for([await upstream("a")], tls=files)), logs.get("balancer"))
+    await balancer.start()
+    context = ssl.create_default_context(cafile=files["certificate"])
+    from_server, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(from_server, to_server, server_hostname="one.example")
+    reader, writer = await asyncio.open_connection("127.0.0.1", *balancer.ports.values())
+
+    async def talk() -> None:
+        writer.write(to_server.read())
+        data = await reader.read(1 << 16)
+        from_server.write(data) if data else from_server.write_eof()
+
+    async def done(what: Callable[[], T]) -> T:
+        """What takes as much talking as it needs."""
+        while True:
+            try:
+                return what()
+            except ssl.SSLWantReadError:
+                await talk()
+
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    await talk()
+    draining = asyncio.create_task(balancer.drain())
+    await asyncio.wait([draining], timeout=0.1)
+    await done(tls.do_handshake)
+    tls.write(request("GET", "/"))
+    assert (await done(lambda: tls.read(1 << 16))).endswith(b"\r\n\r\na")
+    assert not draining.done()
+    writer.transport.abort()
+    await draining
 
 
 async def test_large_answers_and_bodies_pass_through_tls(upstream: Start, certificates: Path) -> None:

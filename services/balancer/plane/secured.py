@@ -4,10 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from services.balancer.plane.reactor import Reactor
 from services.balancer.plane.transport import Endpoint, Transport, set_to_reset
+
+HANDSHAKE_S: Final = 10.0
+
+
+class Handshakes:
+    """Those in progress. The event loop tells of the ones that succeed; the others are over after HANDSHAKE_S.
+
+    ``over`` is set when there are none.
+    """
+
+    __slots__ = ("_begun", "_serial", "over")
+
+    def __init__(self) -> None:
+        self._begun: dict[int, float] = {}
+        self._serial = 0
+        self.over = asyncio.Event()
+        self.over.set()
+
+    def begin(self, now: float) -> int:
+        """Returns the number that ends it."""
+        for number in list(islice(self._begun, 2)):  # two for each that comes: those that failed do not pile up
+            if now - self._begun[number] > HANDSHAKE_S:
+                del self._begun[number]
+        self._serial += 1
+        self._begun[self._serial] = now
+        self.over.clear()
+        return self._serial
+
+    def end(self, number: int) -> None:
+        self._begun.pop(number, None)
+        if not self._begun:
+            self.over.set()
+
+    def last_s(self, now: float) -> float:
+        """How long the last one may take still."""
+        return max(self._begun.values(), default=now) + HANDSHAKE_S - now
 
 
 class Secured(Transport):
@@ -83,3 +120,18 @@ class Secured(Transport):
     def tls(self) -> ssl.SSLObject | None:
         tls: ssl.SSLObject | None = self._lower.get_extra_info("ssl_object")
         return tls
+
+
+class Greeted(Secured):
+    """That of a client; to be made when its handshake begins."""
+
+    __slots__ = ("_handshake", "_handshakes")
+
+    def __init__(self, reactor: Reactor, endpoint: Endpoint, handshakes: Handshakes) -> None:
+        super().__init__(reactor, endpoint)
+        self._handshakes = handshakes
+        self._handshake = handshakes.begin(reactor.loop.time())
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._handshakes.end(self._handshake)
+        super().connection_made(transport)
