@@ -70,6 +70,21 @@ async def test_a_dead_worker_costs_its_own_connections_only_and_is_replaced(upst
         await running.until(both_serve)
 
 
+async def test_a_worker_that_dies_while_the_others_are_asked_counts_once(upstream: Start, tmp_path: Path) -> None:
+    async with program(tmp_path, [await upstream("a")], workers=2) as running:
+        await running.bodies(20)
+        workers = (await running.status())["workers"]
+        assert sum(worker["requests"] for worker in workers) == 20 and all(worker["requests"] for worker in workers)
+
+        os.kill(workers[0]["pid"], signal.SIGSTOP)  # whoever asks for figures waits for this one
+        asking = asyncio.create_task(running.status())
+        await asyncio.sleep(0.2)
+        os.kill(workers[1]["pid"], signal.SIGKILL)
+        await running.until(lambda: not Path(f"/proc/{workers[1]['pid']}").exists())
+        assert (await asking)["requests"] == 20
+        os.kill(workers[0]["pid"], signal.SIGCONT)
+
+
 async def test_a_worker_that_hangs_is_replaced_and_one_that_was_only_paused_is_not(
     upstream: Start, tmp_path: Path
 ) -> None:

@@ -327,7 +327,9 @@ class Crew:
 
     async def figures(self) -> Figures:
         """The sum over workers, those that died included; of one that does not answer soon the last known."""
-        reports = await asyncio.gather(*(hand.report() for hand in self._everybody()))
+        await asyncio.gather(*(hand.report() for hand in self._everybody()))
+        # Summed up in one go: who has ended meanwhile is in the past, and not here any more.
+        reports = [hand.figures for hand in self._everybody()]
         return total([self._past, group_figures(self._groups, self.time()), *reports])
 
     def count(self, figures: Figures) -> None:

@@ -84,14 +84,13 @@ class Hand:
         """Have it report, soon."""
         self.tell(Ask())
 
-    async def report(self) -> Figures:
-        """Its figures; the last ones known when it does not answer soon."""
+    async def report(self) -> None:
+        """Bring its figures up to date, unless it does not answer soon."""
         self._reported.clear()
         self.ask()
         if not (self._cut or self.silent):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reported.wait(), ANSWER_S)
-        return self.figures
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
