@@ -133,7 +133,13 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def inherited(fd: int) -> socket.socket:
-    """The end that another process left open for this one; ValueError when there is none."""
+    """The end that another process left open for this one; ValueError when there is none.
+
+    It never blocks, nor do its duplicates: processes that share a socket share that as well, and one that waits in
+    ``accept`` for a connection which another has taken would hang.
+    """
     with contextlib.suppress(OSError):
-        return socket.socket(fileno=fd)
+        sock = socket.socket(fileno=fd)
+        sock.setblocking(False)
+        return sock
     raise ValueError(f"descriptor {fd} is no socket")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 
-from services.balancer.channel import Channel, Message, WithDescriptor, pair
+from services.balancer.channel import Channel, Message, WithDescriptor, inherited, pair
 from tests.balancer.support import eventually
 
 
@@ -83,3 +83,11 @@ async def test_what_a_peer_said_before_its_end_can_be_taken_in() -> None:
     here.channel.close()
     there.channel.drain()
     assert (there.came, there.closed) == ([("text", "last words")], 1)
+
+
+def test_listening_sockets_that_were_handed_over_never_block() -> None:
+    """Whoever shares one would hang in ``accept`` when another process was quicker."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        with inherited(os.dup(listener.fileno())) as sock, sock.dup():
+            assert not os.get_blocking(listener.fileno())
