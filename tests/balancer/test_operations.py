@@ -81,9 +81,10 @@ async def test_reloads_come_one_after_the_other(upstream: Start, tmp_path: Path)
         os.mkfifo(running.config)  # so that reading it takes as long as this test likes
         running.signal(signal.SIGHUP)
         file = await asyncio.to_thread(running.config.open, "w")  # once it is being read
-        for number in (*[signal.SIGHUP] * 10, signal.SIGUSR1):
-            running.signal(number)
-        await running.status()  # whoever answers has seen the signals
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            for _ in range(10):
+                running.signal(number)
+            await running.status()  # whoever answers has seen the signals
         with file:
             file.write(text)
         await running.until(lambda: reloads_of(running) == 4)
