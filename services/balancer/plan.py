@@ -96,6 +96,8 @@ class Route:
     rules: tuple[Rule[Route], ...] = ()
     internal: bool = False
     access: Access | None = None
+    free_methods: frozenset[bytes] = frozenset()
+    other_methods: Access | None = None
     errors: Mapping[int, Route] = field(default_factory=dict)
     stands_in: bool = False
     answer: Return | None = None
@@ -121,6 +123,8 @@ class Route:
     minor: int = 1
     redirects: tuple[Redirection, ...] = ()
     absolute_redirects: bool = False
+    redirects_name_port: bool = True
+    redirects_name_server: bool = False
     cookies: CookieRewriting = field(default_factory=CookieRewriting)
     ignore_abort: bool = False
     intercept_errors: bool = False
@@ -144,7 +148,8 @@ class Route:
         object.__setattr__(self, "edits_answers", bool(edits))
         closer = edits or self.gzip or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s
         object.__setattr__(self, "looks_closer", bool(closer))
-        decided = self.outside or self.rules or self.internal or self.access or self.conn_limits or self.rate_limits
+        kept_out = self.access or self.other_methods
+        decided = self.outside or self.rules or self.internal or kept_out or self.conn_limits or self.rate_limits
         object.__setattr__(self, "plain", not decided)
 
 

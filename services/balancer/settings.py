@@ -249,7 +249,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     A location whose path is an ``@name`` is for error pages only; an ``internal`` one for error pages and changed paths.
     ``upstream_uri`` replaces the location's path; ``upstream_target``, a text with variables, the whole target.
-    ``access`` lists ``allow NETWORK`` and ``deny NETWORK``, NETWORK may be ``all``; the first that fits decides.
+    ``access`` lists ``allow NETWORK`` and ``deny NETWORK``, NETWORK may be ``all``; the first that fits decides. For
+    methods that are not among ``free_methods``, ``other_methods`` takes its place, if there is one, and no rules hold.
     ``access_logs`` None means the log of the whole file. ``locations`` nested in a location are chosen from when that one
     is; they inherit nothing.
     """
@@ -262,6 +263,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     answer: Return | None = None
     rules: list[Rule] = []
     access: list[str] = []
+    free_methods: list[str] = []
+    other_methods: list[str] = []
     set_headers: dict[str, OneOrMore] = {}
     add_headers: dict[str, OneOrMore] = {}
     add_headers_always: dict[str, OneOrMore] = {}
@@ -286,6 +289,8 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     http_version: str = "1.1"
     redirects: list[Redirect] = []
     absolute_redirects: bool = False
+    redirects_name_port: bool = True
+    redirects_name_server: bool = False
     cookie_domains: list[Redirect] = []
     cookie_paths: list[Redirect] = []
     ignore_client_abort: bool = False
@@ -309,6 +314,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     protocols: tuple[TlsVersion, ...] = ("TLSv1.2", "TLSv1.3")
     ciphers: str = ""
     prefer_server_ciphers: bool = False
+    tickets: bool = True
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

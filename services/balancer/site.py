@@ -315,6 +315,8 @@ class _Builder(Compiler):
             if location.upstream_target else None,
             internal=location.internal,
             access=self.access(f"{where}.access", location.access),
+            free_methods=frozenset(method.encode() for method in location.free_methods),
+            other_methods=self.access(f"{where}.other_methods", location.other_methods),
             answer=answer,
             answer_text=self.answer_text(f"{where}.answer", answer) if answer else None,
             set_headers=self.headers(f"{where}.set_headers", location.set_headers),
@@ -338,6 +340,8 @@ class _Builder(Compiler):
             minor=0 if location.http_version == "1.0" else 1,
             redirects=self.redirections(f"{where}.redirects", location.redirects),
             absolute_redirects=location.absolute_redirects,
+            redirects_name_port=location.redirects_name_port,
+            redirects_name_server=location.redirects_name_server,
             cookies=cookie_rewriting(location),
             ignore_abort=location.ignore_client_abort,
             intercept_errors=location.intercept_errors,
@@ -374,8 +378,8 @@ class _Builder(Compiler):
         """The route with what may answer in its place: rules, errors, pages."""
         errors: dict[int, Route] = {}
         names = replace(route.names, proxy_host=b"", proxy_port=b"")
-        bare = replace(route, group="", names=names, access=None, internal=False, target=None, conn_limits=(),
-                       rate_limits=(), errors=errors)  # fmt: skip
+        bare = replace(route, group="", names=names, access=None, other_methods=None, internal=False, target=None,
+                       conn_limits=(), rate_limits=(), errors=errors)  # fmt: skip
 
         def answering(answer: Return, captured: bool = False) -> Route:
             return replace(bare, answer=answer, answer_text=self.answer_text(where, answer, captured=captured))
@@ -455,8 +459,8 @@ def _redirect(route: Route, place: bytes) -> Route:
     outer = {name: text for name, text in route.names.settings.items() if name not in route.names.own}
     names = replace(route.names, proxy_host=b"", proxy_port=b"", settings=outer, own=frozenset())
     return replace(
-        route, group="", names=names, access=None, target=None, rules=(), conn_limits=(), rate_limits=(),
-        answer=Return(status=301, location=place.decode()),
+        route, group="", names=names, access=None, other_methods=None, target=None, rules=(), conn_limits=(),
+        rate_limits=(), answer=Return(status=301, location=place.decode()),
         answer_text=Template((place, BUILT_IN["is_args"], BUILT_IN["args"])),
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ async def upstream() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with NAME.pem and NAME.key for two names, each its own authority."""
+    """A folder with NAME.pem and NAME.key for two names, each its own authority, and dhparam.pem."""
     folder = tmp_path_factory.mktemp("certificates")
     for name in ("one.example", "two.example"):
         subprocess.run(
@@ -41,4 +41,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
              "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"],
             check=True, capture_output=True,
         )  # fmt: skip
+    subprocess.run(
+        ["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out",
+         folder / "dhparam.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
     return folder

@@ -20,6 +20,7 @@ PLACES = {
     "upstream": "events {{}} http {{ {http} upstream other {{ server 127.0.0.1:2; {line} }} {server} }}",
     "server": "events {{}} http {{ {http} server {{ {listen} {line} {page} {proxied} }} }}",
     "location": "events {{}} http {{ {http} server {{ {listen} location {x} {{ {before} {line} }} {page} }} {server} }}",
+    "limit_except": "events {{}} http {{ {http} server {{ {listen} location / {{ limit_except GET {{ {line} }} }} }} }}",
     "if": "events {{}} http {{ {http} server {{ {listen} if ($http_a) {{ {line} }} {proxied} }} }}",
     "match": "events {{}} http {{ {http} match good {{ {line} }} {server} }}",
 }
@@ -33,7 +34,7 @@ PAGE = "location = /50x.html { return 200 sorry; }"
 PROXIED = "location /p { proxy_pass http://app; }"
 INSIDE = {
     "upstream": "server 127.0.0.1:3;", "server": "listen 127.0.0.1:PORT; return 204;", "location": "return 204;",
-    "if": "return 403;", "match": "", "types": "",
+    "limit_except": "deny all;", "if": "return 403;", "match": "", "types": "",
 }  # fmt: skip
 PAIRS = {
     "ssl_certificate": "ssl_certificate_key {folder}/one.example.key;",
@@ -42,7 +43,7 @@ PAIRS = {
     "proxy_ssl_certificate_key": "proxy_ssl_certificate {folder}/one.example.pem;",
 }
 CERTIFICATES = {"site": "one.example", "client": "one.example", "ca": "one.example", "chain": "one.example"}
-ANSWERING = ("proxy_pass", "return", "root", "api", "location")
+ANSWERING = ("proxy_pass", "return", "root", "api", "location", "stub_status")
 CASES = [(row, place) for row in ROWS for place in row.where if row.name not in ("http", "events", "include")]
 
 
@@ -224,11 +225,73 @@ http {
 """
 
 
-@pytest.mark.parametrize("site", [LIKE_THE_STUDY, A_FRONTEND, AN_API, A_SHOP], ids=["study", "frontend", "api", "shop"])
+DEBIAN = r"""
+worker_processes auto;
+pid FOLDER/pid;
+include /etc/nginx/modules-enabled/*.conf;
+events { worker_connections 768; }
+http {
+  sendfile on; tcp_nopush on; types_hash_max_size 2048;
+  include /etc/nginx/mime.types;
+  default_type application/octet-stream;
+  ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
+  ssl_prefer_server_ciphers on;
+  access_log FOLDER/access.log; error_log FOLDER/error.log;
+  gzip on;
+  include FOLDER/conf.d/*.conf;
+  include FOLDER/sites-enabled/*;
+}
+"""
+ENABLED = r"""
+upstream app { server 127.0.0.1:3000; server 127.0.0.1:3001; }
+server {
+  listen 127.0.0.1:PORT default_server; listen [::1]:PORT default_server;
+  root FOLDER; index index.html index.nginx-debian.html; server_name _;
+  location / { include /etc/nginx/proxy_params; proxy_pass http://app; }
+  location ~ /\.ht { deny all; }
+  location = /one.example.pem { access_log off; log_not_found off; }
+}
+"""
+SUNSTONE = r"""
+events { }
+http {
+  upstream fireedge { ip_hash; server 127.0.0.1:2616 max_fails=3 fail_timeout=30s; server 127.0.0.1:2617 max_fails=3; }
+  upstream sunstone { least_conn; server 127.0.0.1:9869; server 127.0.0.1:9870; keepalive 16; }
+  map $http_upgrade $connection_upgrade { default upgrade; '' close; }
+  log_format json escape=json '{"host": "$hostname", "pid": $pid, "uri": "$request_uri", "user": "$remote_user"}';
+  server { listen 127.0.0.1:PORT; server_name one.example; return 301 https://$server_name:SECOND$request_uri; }
+  server {
+    listen 127.0.0.1:SECOND ssl http2; server_name one.example; server_tokens off; charset utf-8;
+    ssl_certificate FOLDER/one.example.pem; ssl_certificate_key FOLDER/one.example.key;
+    ssl_session_timeout 1d; ssl_session_cache shared:MozSSL:10m; ssl_session_tickets off;
+    ssl_dhparam FOLDER/dhparam.pem; ssl_ecdh_curve X25519:prime256v1; ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256; ssl_prefer_server_ciphers off;
+    ssl_stapling on; ssl_stapling_verify on; ssl_trusted_certificate FOLDER/one.example.pem; resolver 127.0.0.1;
+    add_header Strict-Transport-Security "max-age=63072000" always; add_header X-Frame-Options SAMEORIGIN;
+    access_log FOLDER/access.log json; port_in_redirect off; satisfy all; auth_basic off; expires off; limit_rate 0;
+    client_max_body_size 10G; proxy_buffering off; proxy_request_buffering off; proxy_cache off;
+    proxy_cache_bypass $http_upgrade;
+    location / { proxy_pass http://sunstone; proxy_set_header Host $http_host; proxy_redirect off; }
+    location /fireedge/ {
+      proxy_pass http://fireedge; proxy_http_version 1.1; proxy_read_timeout 3600s;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+    }
+    location /readonly { limit_except GET { allow 10.0.0.0/8; deny all; } proxy_pass http://sunstone; }
+    location /nginx_status { stub_status; access_log off; allow 127.0.0.1; deny all; }
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("site", [LIKE_THE_STUDY, A_FRONTEND, AN_API, A_SHOP, DEBIAN, SUNSTONE],
+                         ids=["study", "frontend", "api", "shop", "debian", "sunstone"])  # fmt: skip
 def test_sites_as_people_write_them(site: str, certificates: Path) -> None:
     path = certificates / "site.conf"
-    path.write_text(site.replace("FOLDER", str(certificates)).replace("PORT", str(free_port()))
-                    .replace("SECOND", str(free_port())))  # fmt: skip
+    enabled = certificates / "sites-enabled" / "app"
+    enabled.parent.mkdir(exist_ok=True)
+    ports = str(free_port()), str(free_port())
+    for file, text in ((path, site), (enabled, ENABLED)):
+        file.write_text(text.replace("FOLDER", str(certificates)).replace("PORT", ports[0]).replace("SECOND", ports[1]))
     assert not refusal(path)
     read_plan(path)
 
@@ -238,9 +301,9 @@ events { worker_connections many; debug_connection 1.2.3.4; }
 http {
   limit_req_zone $binary_remote_addr zone=z:1m rate=1r/h;
   match ok { status 2xx; header; require x; }
-  upstream app { server unix:x.sock; server 127.0.0.1:1 resolve; ntlm; random three; }
+  upstream app { server unix:x.sock; server 127.0.0.1:1 route=a; ntlm; random three; }
   server {
-    listen 127.0.0.1:1 http2; listen unix:y.sock; listen 127.0.0.1:3 ssl;
+    listen 127.0.0.1:1 quic; listen unix:y.sock; listen 127.0.0.1:3 ssl;
     gzip_comp_level 11; client_header_timeout 5s; ssl_protocols SSLv3;
     if (-f $request_filename) { return 404; }
     rewrite ^/a /b lost;
@@ -252,6 +315,7 @@ http {
     location /d { proxy_pass https://app; proxy_set_header X $nope; proxy_read_timeout soon; access_log syslog:server=x; }
     location /e { root /nowhere; limit_req zone=none; }
     location /f { }
+    location /g { proxy_pas http://app; limit_except GET { return 403; } }
   }
   server { listen 127.0.0.1:2; lingering_close maybe; location / { proxy_http_version 2; proxy_pass http://app; } }
 }
@@ -263,7 +327,73 @@ def test_every_problem_is_named_with_its_line_at_once(tmp_path: Path) -> None:
     lines = [int(line.split(":")[1]) for line in found]
     assert lines == sorted(lines)
     assert lines == [2, 2, 4, 5, 5, 5, 6, 6, 6, 6, 7, 8, 8, 9, 9, 10, 11, 12, 13, 14, 14, 15, 16, 16, 16, 17, 17, 17, 17,
-                     18, 18, 18, 19, 21]  # fmt: skip
+                     18, 18, 19, 20, 20, 22, 22]  # fmt: skip
+    assert "is it proxy_pass?" in found[-3]
+
+
+PLUS = """
+events {}
+http {
+  upstream app { zone app 64k; server app.example resolve slow_start=30s; server 127.0.0.1:2 drain; queue 10 timeout=5s; }
+  match ok { status 200; body ~ "Welcome"; }
+  server { listen 127.0.0.1:8081; location /api { api; } }
+  server { listen 127.0.0.1:1; status_zone site; location / { proxy_pass http://app; health_check match=ok type=http; } }
+}
+"""
+
+
+def test_a_site_of_nginx_plus(tmp_path: Path) -> None:
+    path = tmp_path / "site.conf"
+    path.write_text(PLUS)
+    assert read_plan(path).settings.status == "127.0.0.1:8081"
+
+
+WORDS_WRONG = """
+events {}
+http {
+  proxy_next_upstream error http_503 http_505;
+  upstream app { server 10.0.0.1:99999; server 10.0.0.1; server 10.0.0.1:80 weight=0 max_fails=x fail_timeout=ten; }
+  upstream app { server 10.0.0.2; }
+  server {
+    listen hello:x:y; listen 127.0.0.1:444 ssl; ssl_certificate missing.pem; ssl_certificate_key FILE;
+    location / { proxy_pass http://app; proxy_http_version 2.0; proxy_set_header "A b" x; }
+    location ^~ / { proxy_pass https://other; proxy_ssl_trusted_certificate missing.pem; }
+    location x { client_max_body_size 10MB; return 200; }
+  }
+}
+"""
+
+
+WRONG = ("http_505", "99999", "weight", "max_fails", "'ten'", "already", "named app", "missing.pem", "'2.0'", "'A b'",
+         "/ already", "missing.pem", "'x'", "'10MB'")  # fmt: skip
+
+
+def test_words_that_are_wrong_are_named_where_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("")
+    found = problems(tmp_path / "site.conf", WORDS_WRONG.replace("FILE", "key"))
+    told = [(int(line.split(":")[1]), line.split(": ")[1], word in line) for line, word in zip(found, WRONG, strict=True)]
+    assert told == [
+        (line, directive, True) for line, directive in (
+            (4, "proxy_next_upstream"), *[(5, "server")] * 5, (6, "upstream"), (8, "ssl_certificate"),
+            (9, "proxy_http_version"), (9, "proxy_set_header"), (10, "location"), (10, "proxy_ssl_trusted_certificate"),
+            (11, "location"), (11, "client_max_body_size"),
+        )
+    ]  # fmt: skip
+
+
+def test_problems_behind_a_block_that_is_not_one_are_not_told(tmp_path: Path) -> None:
+    text = "events {}\nhttp {\nmap $x { a b; }\nserver { listen 127.0.0.1:1; return 200; }\n}\n"
+    first, *more = problems(tmp_path / "site.conf", text)
+    assert "site.conf:3" in first and "what comes behind it" in first
+    assert all("site.conf:3" in line for line in more)
+
+
+def test_problems_are_found_where_they_stand_around_included_files(tmp_path: Path) -> None:
+    (tmp_path / "first.inc").write_text("\n\nproxy_buffring off;\n")
+    text = "events {}\nhttp {\ninclude first.inc;\nproxi_buffering on;\nserver { listen 127.0.0.1:1; return 200; }\n}"
+    found = problems(tmp_path / "site.conf", text)
+    assert [line.rpartition("/")[2].split(": ")[0] for line in found] == ["first.inc:3", "site.conf:4"]
+    assert all("is it proxy_buffering?" in line for line in found)
 
 
 RULED_WRONG = """

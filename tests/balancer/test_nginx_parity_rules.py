@@ -141,9 +141,12 @@ RULES: dict[str, tuple[str, list[Asked]]] = {
     "locations in locations": (
         f"{SHOWN} location /a/ {{ location ~ x$ {{ return 200 inner; }} location /a/b/ {{ {APP} }} return 200 outer; }} "
         "location ~ x$ { return 200 regex; } location ~ ^/a/b/r { return 200 later; } "
+        f"location /h/ {{ internal; location /h/i/ {{ {APP} }} }} "
+        f"location /j/ {{ limit_except GET {{ deny all; }} location /j/k/ {{ {APP} }} }} "
         "location ^~ /c/ { location /c/d/ { return 200 d; } return 200 c; } location = /e/ { return 200 e; } "
         "location /f/ { location ^~ /f/g/ { return 200 g; } location = /f/h { return 200 h; } return 200 f; }",
-        ["/a/x", "/a/y", "/a/b/x", "/a/b/y", "/a/b/r", "/a/b", "/x", "/c/x", "/c/d/x", "/e/", "/f/g/x", "/f/h", "/f/h/x"]),
+        ["/a/x", "/a/y", "/a/b/x", "/a/b/y", "/a/b/r", "/a/b", "/x", "/c/x", "/c/d/x", "/e/", "/f/g/x", "/f/h", "/f/h/x",
+         "/h/x", "/h/i/x", ("POST", "/j/x", "a"), ("POST", "/j/k/x", "a")]),
     "a slash is put behind the name of a location of an upstream": (
         f"location /a/ {{ deny all; {APP} }} location = /b/ {{ {APP} }} location /c/ {{ {APP} }} "
         f"location /c {{ return 200 c; }} location /d/ {{ return 200 d; }} location '/e f/' {{ {APP} }} "

@@ -86,6 +86,20 @@ SITES = {
         "location /5 { deny all; proxy_pass http://app; } "
         "location /6 { allow 127.0.0.0/8; deny all; proxy_pass http://app; }",
         ["/1", "/2", "/3", "/4", "/5", "/6", "/missing"]),
+    "methods that are limited": (
+        "location / { limit_except GET { deny all; } proxy_pass http://app; } "
+        "location /b { deny all; limit_except POST PUT { allow 127.0.0.0/8; deny all; } proxy_pass http://app; } "
+        "location /c { limit_except GET { deny all; } return 200 c; } "
+        "location /d { limit_except GET { allow all; } rewrite ^/d/(.*)$ /$1 break; proxy_pass http://app; }",
+        ["/", ("HEAD", "/"), ("POST", "/"), "/b", ("POST", "/b"), ("DELETE", "/b"), "/c", ("POST", "/c"), "/d/x",
+         ("PUT", "/d/x")]),
+    "what redirects name": (
+        "location /a { port_in_redirect off; return 301 /x; } location /b { server_name_in_redirect on; return 302 /x; } "
+        "location /c { server_name_in_redirect on; port_in_redirect off; return 307 /x; }",
+        ["/a", "/b", "/c"]),
+    "locations that say nothing": (
+        "location / { return 200; } location ~ /\\.ht { deny all; } location = /favicon.ico { log_not_found off; }",
+        ["/", "/.htaccess", "/favicon.ico"]),
     "underscores": (
         "underscores_in_headers on; location / { proxy_pass http://app; }", [("GET", "/", "X_Under: 1", "X-Plain: 2")]),
 }  # fmt: skip
@@ -110,7 +124,8 @@ async def test_sites_answer_alike(upstream: Start, directory: Path, name: str) -
             if path == "/old/a%0d%0aX:y":
                 assert (await ours.send(wire)).status == 400, "control characters go nowhere"
                 continue
-            assert told(ours, await ours.send(wire)) == told(theirs, await theirs.send(wire)), asked
+            seen = [told(front, await front.send(wire, bodiless=method == "HEAD")) for front in (ours, theirs)]
+            assert seen[0] == seen[1], asked
 
 
 NAMES = ("one.example", "One.Example.", "one.example.:80", ".two.example", "two.example", "deep.two.example.", "three.",
@@ -164,6 +179,15 @@ async def test_answers_are_edited_alike(upstream: Start, directory: Path, proxy:
         for path in ("/", "/deep/path?x=1"):
             wire_up = request("GET", path)
             assert told(ours, await ours.send(wire_up)) == told(theirs, await theirs.send(wire_up))
+
+
+async def test_counters_are_told_alike(directory: Path) -> None:
+    text = "server { listen LISTEN; location /s { stub_status; deny 10.0.0.0/8; } location /d { stub_status; deny all; } }"
+    async with both(directory, text) as (theirs, ours):
+        seen = [[await front.send(request("GET", path)) for path in ("/s", "/d")] for front in (ours, theirs)]
+        shown = [(got.status, got.fields["content-type"], re.sub(rb"\d+", b"N", got.body)) for got, _ in seen]
+        assert shown[0] == shown[1]
+        assert [refused.status for _, refused in seen] == [403, 403]
 
 
 LOGS = """

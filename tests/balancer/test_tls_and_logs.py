@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from services.balancer.config import read_plan
+from services.balancer.plane.tls import server_context
 from services.balancer.server import Balancer
 from services.balancer.settings import Settings
 from services.balancer.site import build
@@ -41,6 +42,18 @@ http {{
   }}
 }}
 """
+
+
+def test_sessions_are_not_resumed_where_tickets_are_off(certificates: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tls.conf"
+    text = CONF.format(address="127.0.0.1:1", folder=certificates)
+    path.write_text(text.replace("server_name one.example;", "server_name one.example; ssl_session_tickets off;"))
+    [listener] = [listener for listener in read_plan(path).listeners.values() if listener.tls]
+    off = server_context(listener)
+    assert (off.num_tickets, off.options & ssl.OP_NO_TICKET) == (0, ssl.OP_NO_TICKET)
+    path.write_text(text)
+    [listener] = [listener for listener in read_plan(path).listeners.values() if listener.tls]
+    assert server_context(listener).num_tickets
 
 
 async def test_tls_is_terminated_with_the_certificate_asked_for(

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import enum
+import os
 import re
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -83,6 +85,8 @@ class Outcome(Protocol):
     def content_length(self) -> bytes: ...
     @property
     def retold(self) -> bytes: ...
+    @property
+    def connections(self) -> tuple[int, int, int, int]: ...
     def answer_field(self, name: bytes) -> bytes: ...
     def sent_field(self, name: bytes) -> bytes: ...
 
@@ -297,6 +301,15 @@ def _sent_header(name: str) -> Variable:
     return Variable(lambda scope: scope.outcome.sent_field(wanted), Reach.REQUEST)
 
 
+def _stub_status(scope: Scope) -> bytes:
+    active, waiting, accepted, requests = scope.outcome.connections
+    return (
+        b"Active connections: %d \nserver accepts handled requests\n %d %d %d \nReading: 0 Writing: %d Waiting: %d \n"
+        % (active, accepted, accepted, requests, active - waiting, waiting)
+    )
+
+
+_HOSTNAME = socket.gethostname().encode()
 _JOINED = {b"cookie": b"; ", b"x-forwarded-for": b", "}
 """Fields of requests that may come several times; of others the first one counts (as in nginx before 1.23)."""
 
@@ -351,6 +364,10 @@ _FIELDS: dict[str, Reader] = {
     "remote_user": _user,
     "gzip_ratio": lambda scope: b"",
     "upstream_cache_status": lambda scope: b"",
+    "ssl_session_reused": lambda scope: b"",
+    "pipe": lambda scope: b".",
+    "hostname": lambda scope: _HOSTNAME,
+    "pid": lambda scope: b"%d" % os.getpid(),
 }
 
 _REQUEST: dict[str, Reader] = {
@@ -363,6 +380,9 @@ _REQUEST: dict[str, Reader] = {
     "request_id": lambda scope: scope.outcome.request_id,
     "connection_requests": lambda scope: b"%d" % scope.outcome.requests_on_connection,
     "msec": lambda scope: _number(scope.outcome.epoch_s),
+    "connections_active": lambda scope: b"%d" % scope.outcome.connections[0],
+    "connections_waiting": lambda scope: b"%d" % scope.outcome.connections[1],
+    "stub_status": _stub_status,
 }
 
 BUILT_IN: dict[str, Variable] = {
@@ -444,12 +464,13 @@ def captures(pattern: re.Pattern[bytes], subject: Variable) -> dict[str, Variabl
     return {name: Variable(reader(int(name) if name.isdigit() else name), subject.reach) for name in names}
 
 
-def origin(scope: Scope) -> bytes:
-    """Scheme, host and port by which a client can come back (nginx ``absolute_redirect``)."""
+def origin(scope: Scope, *, name_port: bool, name_server: bool) -> bytes:
+    """Scheme, host and port by which a client can come back (nginx ``absolute_redirect`` and its companions)."""
     client = scope.client
     usual = b"443" if client.scheme == b"https" else b"80"
-    port = b"" if client.server_port == usual else b":" + client.server_port
-    return client.scheme + b"://" + (_asked_host(scope) or client.server_addr) + port
+    port = b":" + client.server_port if name_port and client.server_port != usual else b""
+    host = scope.names.server_name if name_server else _asked_host(scope)
+    return client.scheme + b"://" + (host or client.server_addr) + port
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class CheckReader:
                 values[argument] = True
             elif key == "match" and value in self._matches:
                 values |= self._matches[value]
+            elif argument == "type=http" or key == "keepalive_time":
+                pass  # each probe has a connection of its own
             elif key == "match":
                 self._problems.add(directive, f"there is no match block named {value!r}")
             else:

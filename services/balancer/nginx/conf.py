@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,35 +21,46 @@ from services.balancer.nginx.table import permitted
 from services.balancer.settings import MAX_CLIENTS, MAX_WORKERS, Settings
 from services.common.settings import SettingsError
 
+_BROKEN_BLOCK = re.compile(r'invalid number of arguments in "(map|if|location|server|upstream|limit_except|match|http)"')
 _ESCAPE = re.compile(r"""\\([\\"'trn])""")
 _CONTROLS = {"t": "\t", "r": "\r", "n": "\n"}
 
 
 def read_nginx_conf(path: Path) -> Settings:
     """Read a file with its includes; raises SettingsError with every problem as ``file:line: …``."""
-    payload = crossplane.parse(str(path), combine=True, comments=False)
-    problems = Problems()
+    payload = crossplane.parse(str(path), comments=False)
+    problems = Problems(path.parent.absolute())
+    lost: dict[str, int] = {}  # files and where in them blocks are not closed where they seem to be any more
     for error in payload["errors"]:
-        text = str(error["error"]).removesuffix(f" in {error['file']}:{error['line']}")
-        problems.add_at(error["file"], error["line"] or 1, text)
-    directives = tuple(_tree(payload["config"][0]["parsed"] if payload["config"] else []))
+        file, line = error["file"], error["line"] or 1
+        text = str(error["error"]).removesuffix(f" in {file}:{error['line']}")
+        if file in lost:
+            continue
+        if _BROKEN_BLOCK.match(text):
+            lost[file] = line
+            text += "; what comes behind it has not been looked at"
+        problems.add_at(file, line, text)
+    files = [(config["file"], config["parsed"]) for config in payload["config"]]
+    directives = tuple(_tree(files, *files[0])) if files else ()
     settings = _Reader(problems, str(path)).settings(directives)
+    problems.forget_behind(lost)
     if problems.lines:
         raise SettingsError(*problems.lines)
     return settings
 
 
-def _tree(parsed: list[dict[str, Any]]) -> list[Directive]:
-    return [
-        Directive(
+def _tree(files: list[tuple[str, list[dict[str, Any]]]], file: str, parsed: list[dict[str, Any]]) -> Iterator[Directive]:
+    """The directives of a file, or of a block in it, each knowing where it stands; included ones in their place."""
+    for entry in parsed:
+        for included in entry.get("includes", ()):
+            yield from _tree(files, *files[included])
+        yield Directive(
             name=_unescaped(entry["directive"]),
             args=tuple(map(_unescaped, entry["args"])),
-            file=entry.get("file", ""),
+            file=file,
             line=entry["line"],
-            block=tuple(_tree(entry["block"])) if "block" in entry else None,
+            block=tuple(_tree(files, file, entry["block"])) if "block" in entry else None,
         )
-        for entry in parsed
-    ]
 
 
 def _unescaped(text: str) -> str:

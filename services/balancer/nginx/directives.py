@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.balancer.core.patterns import capture_names, compile_pattern
 from services.balancer.core.variables import NUMBERED, compile_template, setting
@@ -34,9 +37,10 @@ Block = tuple[Directive, ...]
 
 
 class Problems:
-    """Everything wrong with a file."""
+    """Everything wrong with a file. ``folder`` is where it is, which the names of other files are relative to."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._found: list[tuple[str, int, str]] = []
         self._templates: list[tuple[Directive, str]] = []
         self._declared: set[str] = set()
@@ -46,6 +50,10 @@ class Problems:
 
     def add_at(self, file: str, line: int, problem: str) -> None:
         self._found.append((file, line, problem))
+
+    def forget_behind(self, lines: Mapping[str, int]) -> None:
+        """Drop what was found behind a line of a file, where it may come of what is wrong in that line."""
+        self._found = [found for found in self._found if found[1] <= lines.get(found[0], found[1])]
 
     @property
     def lines(self) -> list[str]:
@@ -61,6 +69,15 @@ class Problems:
         """Note a text with variables, to be checked once all variables of the file are known."""
         self._templates.append((directive, text))
         return text
+
+    def file(self, directive: Directive) -> str:
+        """The path of the file that a directive names, which is to be read at the start."""
+        path = self.folder / directive.text
+        if not path.is_file():
+            self.add(directive, f"there is no file {path}")
+        elif not os.access(path, os.R_OK):
+            self.add(directive, f"{path} cannot be read")
+        return str(path)
 
     def declare(self, variable: str) -> None:
         """Note a variable that the file itself defines (``set``)."""
@@ -98,7 +115,7 @@ def seconds(directive: Directive, problems: Problems, text: str | None = None) -
     value = directive.text if text is None else text
     parts = _TIME.findall(value)
     if not parts or "".join(amount + unit for amount, unit in parts) != value.replace(" ", ""):
-        problems.wrong(directive, "a time such as 500ms, 10s or 1m")
+        problems.add(directive, f"expected a time such as 500ms, 10s or 1m, got {value!r}")
         return 1.0
     return float(sum(int(amount) * _UNITS_S[unit or "s"] for amount, unit in parts))
 
@@ -107,7 +124,7 @@ def size(directive: Directive, problems: Problems, text: str | None = None) -> i
     """A size such as ``8k`` or ``10m``, in bytes."""
     found = _SIZE.fullmatch(directive.text if text is None else text)
     if found is None:
-        problems.wrong(directive, "a size such as 8k or 10m")
+        problems.add(directive, f"expected a size such as 8k or 10m, got {directive.text if text is None else text!r}")
         return 1 << 20
     return int(found[1]) * _FACTORS[(found[2] or "").lower()]
 

@@ -10,7 +10,7 @@ from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Block, Directive, Problems, flag, number, seconds, size
 from services.balancer.nginx.locations import Inherited, LocationReader, tls_versions, typed_rules
 from services.balancer.nginx.logs import LogReader
-from services.balancer.nginx.table import permitted
+from services.balancer.nginx.table import permitted, refusal
 from services.balancer.nginx.upstreams import UpstreamReader
 from services.balancer.settings import (
     ClientLimits,
@@ -56,6 +56,8 @@ class HttpReader:
                 self._locations.maps[directive.args[-1].removeprefix("$")] = directive
         for directive in directives:
             if directive.name == "upstream":
+                if directive.text in upstreams:
+                    self._problems.add(directive, f"there is an upstream named {directive.text} already")
                 upstreams[directive.text] = self._upstreams.read(directive)
             elif directive.name == "server":
                 servers.append(directive)
@@ -99,7 +101,7 @@ class HttpReader:
             if entry.name == "default":
                 default = self._problems.template(entry, entry.text)
             elif entry.name in ("hostnames", "volatile"):
-                self._problems.add(entry, "this directive is not supported")
+                self._problems.add(entry, refusal(entry.name))
             else:
                 if entry.name.startswith("~"):
                     self._problems.pattern(entry, entry.name.removeprefix("~").removeprefix("*"))
@@ -139,7 +141,7 @@ class HttpReader:
         # Directives of the block hold for its locations wherever they stand, so locations are read last.
         rules = typed_rules(self._locations.rules(ruling, shared), shared)
         shared.names = frozenset(location.text for location in nested if location.text.startswith("@"))
-        read = [self._locations.read(directive, shared) for directive in nested]
+        read = self._locations.read_all(nested, shared)
         if answer is not None:
             named = [location for location in read if location.path.startswith("@")]
             early = shared.copy()
@@ -171,24 +173,25 @@ class HttpReader:
         return list(directive.args)
 
     def _listen(self, directive: Directive) -> str:
-        known = {"default_server", "ssl", "reuseport", "deferred", "bind", "ipv6only=on"}
+        # Clients that may choose speak HTTP/1.1 when HTTP/2 is not offered.
+        known = {"default_server", "ssl", "http2", "reuseport", "deferred", "bind", "ipv6only=on"}
         tuning = ("backlog=", "so_keepalive=", "rcvbuf=", "sndbuf=")
         for extra in directive.args[1:]:
-            if extra == "http2":
-                self._problems.add(directive, "HTTP/2 is not offered")
-            elif extra not in known and not extra.startswith(tuning):
+            if extra not in known and not extra.startswith(tuning):
                 self._problems.add(directive, f"parameter {extra} is not supported")
         text = directive.text
         if text.startswith(UNIX):
             if not valid_address(text):
                 self._problems.wrong(directive, "unix: and a path that begins with /")
             return text
-        if text.isdigit():
-            return f"0.0.0.0:{text}"
-        host, colon, port = text.rpartition(":")
-        if colon and port.isdigit() and not host.endswith(":"):
-            return f"{'0.0.0.0' if host == '*' else host}:{port}"
-        return f"{text}:80"
+        host, colon, port = ("", ":", text) if text.isdigit() else text.rpartition(":")
+        if not colon or not port.isdigit() or host.endswith(":"):
+            host, port = text, "80"
+        address = f"{'0.0.0.0' if host in ('', '*') else host}:{port}"
+        if not valid_address(address):
+            self._problems.wrong(directive, "a port, an address, or both")
+            return "0.0.0.0:80"
+        return address
 
     def _tls(self, directive: Directive, shared: Inherited) -> None:
         name = directive.name
@@ -196,11 +199,15 @@ class HttpReader:
             shared.listener_tls["protocols"] = tls_versions(directive, self._problems)
         elif name == "ssl_prefer_server_ciphers":
             shared.listener_tls["prefer_server_ciphers"] = flag(directive, self._problems)
+        elif name == "ssl_session_tickets":
+            shared.listener_tls["tickets"] = flag(directive, self._problems)
         elif "$" in directive.text:
             self._problems.wrong(directive, "a text without variables")
+        elif name == "ssl_ciphers":
+            shared.listener_tls["ciphers"] = directive.text
         else:
-            key = {"ssl_certificate": "certificate", "ssl_certificate_key": "key", "ssl_ciphers": "ciphers"}[name]
-            shared.listener_tls[key] = directive.text
+            key = "key" if name == "ssl_certificate_key" else "certificate"
+            shared.listener_tls[key] = self._problems.file(directive)
 
     def _certificate(self, server: Directive, addresses: list[Directive], shared: Inherited) -> Tls | None:
         if not any("ssl" in directive.args for directive in addresses):

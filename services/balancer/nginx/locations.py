@@ -12,6 +12,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from services.balancer.core.addresses import unix_path
+from services.balancer.core.retry import CONFIGURABLE
+from services.balancer.core.routing import parse_pattern
 from services.balancer.core.rules import parse_access
 from services.balancer.core.variables import BUILT_IN, Reach, references
 from services.balancer.nginx.answers import RULES, AnswerReader
@@ -19,7 +21,7 @@ from services.balancer.nginx.checks import CheckReader
 from services.balancer.nginx.directives import Directive, Problems, flag, number, one_of, seconds, size
 from services.balancer.nginx.logs import LogReader
 from services.balancer.nginx.rates import RateReader
-from services.balancer.nginx.table import permitted, refusal
+from services.balancer.nginx.table import meant, permitted, refusal
 from services.balancer.nginx.upstreams import with_port
 from services.balancer.settings import (
     ConnLimit,
@@ -36,6 +38,7 @@ from services.balancer.settings import (
     Upstream,
     UpstreamTls,
 )
+from services.balancer.wire.fields import TOKEN
 
 _Convert = Callable[[Directive, Problems], Any]
 _PLAIN: dict[str, tuple[str, _Convert]] = {
@@ -52,6 +55,8 @@ _PLAIN: dict[str, tuple[str, _Convert]] = {
     "client_body_buffer_size": ("request_buffer_bytes", size),
     "underscores_in_headers": ("underscores_in_headers", flag),
     "absolute_redirect": ("absolute_redirects", flag),
+    "port_in_redirect": ("redirects_name_port", flag),
+    "server_name_in_redirect": ("redirects_name_server", flag),
     "recursive_error_pages": ("recursive_error_pages", flag),
     "limit_conn_status": ("conn_limit_status", number),
     "limit_req_status": ("rate_limit_status", number),
@@ -60,11 +65,11 @@ _PLAIN: dict[str, tuple[str, _Convert]] = {
 _TLS: dict[str, tuple[str, _Convert]] = {
     "proxy_ssl_verify": ("verify", flag),
     "proxy_ssl_server_name": ("send_name", flag),
-    "proxy_ssl_trusted_certificate": ("trusted", lambda directive, _: directive.text),
+    "proxy_ssl_trusted_certificate": ("trusted", lambda directive, problems: problems.file(directive)),
     "proxy_ssl_name": ("name", lambda directive, _: directive.text),
     "proxy_ssl_ciphers": ("ciphers", lambda directive, _: directive.text),
-    "proxy_ssl_certificate": ("certificate", lambda directive, _: directive.text),
-    "proxy_ssl_certificate_key": ("key", lambda directive, _: directive.text),
+    "proxy_ssl_certificate": ("certificate", lambda directive, problems: problems.file(directive)),
+    "proxy_ssl_certificate_key": ("key", lambda directive, problems: problems.file(directive)),
     "proxy_ssl_protocols": ("protocols", lambda directive, problems: tls_versions(directive, problems)),
 }
 _CLIENTS: dict[str, tuple[str, _Convert]] = {
@@ -85,15 +90,19 @@ _GZIP: dict[str, tuple[str, _Convert]] = {
     "gzip_proxied": ("proxied", lambda directive, problems: one_of(directive, problems, "off", "any") == "any"),
     "gzip_http_version": ("http_version", lambda directive, problems: one_of(directive, problems, "1.0", "1.1")),
 }
+_OLD_TLS, _TLS_VERSIONS = ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1"), ("TLSv1.2", "TLSv1.3")
 _UPSTREAM_URL = re.compile(r"(https?)://(?:(unix:[^:$]+):?|([^/$]+))(.*)", re.DOTALL)
+
+_ITS_OWN = ("free_methods", "other_methods")  # of a location, not of those in it
 
 
 def tls_versions(directive: Directive, problems: Problems) -> tuple[str, ...]:
-    """Versions of TLS; older ones than 1.2 are a problem."""
-    unknown = [version for version in directive.args if version not in ("TLSv1.2", "TLSv1.3")]
-    if unknown:
-        problems.add(directive, f"{', '.join(unknown)} is not offered; use TLSv1.2 TLSv1.3")
-    return tuple(version for version in directive.args if version not in unknown) or ("TLSv1.2", "TLSv1.3")
+    """Versions of TLS. Those before 1.2 are left out, and it is a problem if there are no others."""
+    unknown = [version for version in directive.args if version not in (*_OLD_TLS, *_TLS_VERSIONS)]
+    known = tuple(version for version in directive.args if version in _TLS_VERSIONS)
+    if unknown or not known:
+        problems.add(directive, f"{', '.join(unknown or directive.args)} is not offered; use TLSv1.2 TLSv1.3")
+    return known or _TLS_VERSIONS
 
 
 class Inherited:
@@ -110,12 +119,13 @@ class Inherited:
         self.variables: dict[str, str] = {}
         self.names: frozenset[str] = frozenset()  # of named locations of the server
         self.content_type = "text/plain"
+        self.root = ""
         self._lists: dict[str, list[Any]] = {}
         self._own: set[str] = set()
 
     def copy(self) -> Inherited:
         fresh = Inherited()
-        fresh.values = dict(self.values)
+        fresh.values = {key: value for key, value in self.values.items() if key not in _ITS_OWN}
         fresh.heads = dict(self.heads)
         fresh.clients = dict(self.clients)
         fresh.tls = dict(self.tls)
@@ -124,6 +134,7 @@ class Inherited:
         fresh.gzip = dict(self.gzip)
         fresh.names = self.names
         fresh.content_type = self.content_type
+        fresh.root = self.root
         fresh._lists = {key: list(entries) for key, entries in self._lists.items()}
         return fresh
 
@@ -230,19 +241,31 @@ class LocationReader:
             if page is not None:
                 shared.add(name, (directive, page))
         elif name == "proxy_next_upstream":
-            shared.values["next_upstream"] = list(args)
+            shared.values["next_upstream"] = self._conditions(directive)
         elif name == "proxy_http_version":
-            shared.values["http_version"] = directive.text
+            shared.values["http_version"] = one_of(directive, self._problems, "1.1", "1.0")
         elif name == "proxy_bind":
             shared.values["bind"] = "" if directive.text == "off" else directive.text
+        elif name == "root":
+            shared.root = directive.text
         elif name == "proxy_buffers" and len(args) == 2:
             shared.values["buffer_bytes"] = max(4096, number(directive, self._problems) * size(
                 directive, self._problems, args[1]))  # fmt: skip
         else:  # default_type
             shared.content_type = directive.text
 
+    def _conditions(self, directive: Directive) -> list[str]:
+        known = (*CONFIGURABLE, "off")
+        for word in directive.args:
+            if word not in known:
+                self._problems.add(directive, f"{word} is none of {', '.join(known)}{meant(word, known)}")
+        return [word for word in directive.args if word in known]
+
     def _header(self, directive: Directive, shared: Inherited) -> None:
         name, value, *more = directive.args
+        if not name or name.encode().translate(None, TOKEN):
+            self._problems.add(directive, f"{name!r} is not the name of a header")
+            return
         if more not in ([], ["always"]):
             self._problems.wrong(directive, "NAME VALUE")
         shared.add(directive.name, (name, self._problems.template(directive, value), bool(more)))
@@ -285,7 +308,7 @@ class LocationReader:
         Values set once and for good need no rule: they belong to the location, and requests find them there.
         """
         rules: list[Rule] = []
-        plain = all(directive.name == "set" for directive in directives)
+        plain = "other_methods" not in shared.values and all(directive.name == "set" for directive in directives)
         seen: set[str] = set()
         for directive in directives:
             if plain and directive.text not in ("$args", *seen) and self._is_for_good(directive):
@@ -317,11 +340,27 @@ class LocationReader:
 
     # One location
 
+    def read_all(self, locations: Iterable[Directive], shared: Inherited) -> list[Location]:
+        """Locations of one block; a path stands there once."""
+        known: dict[str, Directive] = {}
+        for location in locations:
+            path = location.args[-1] if location.text == "^~" else " ".join(location.args)
+            first = known.setdefault(path, location)
+            if first is not location:
+                self._problems.add(location, f"there is a location {path} already, in {first.file}:{first.line}")
+            try:
+                parse_pattern(" ".join(location.args))
+            except ValueError:
+                if location.text not in ("~", "~*"):
+                    self._problems.wrong(location, "/path, = /path, ^~ /path, ~ regex, ~* regex or @name")
+        return [self.read(location, shared) for location in locations]
+
     def read(self, location: Directive, outer: Inherited) -> Location:
         """A location with those nested in it."""
         shared = outer.copy()
         passed: Directive | None = None
         answer: Return | None = None
+        status = False
         ruling: list[Directive] = []
         checks: list[Directive] = []
         nested: list[Directive] = []
@@ -337,6 +376,11 @@ class LocationReader:
                 ruling += [directive] if answer is None else []
             elif directive.name == "root":
                 answer = self._file(location, directive)
+            elif directive.name == "limit_except":
+                self._limit_except(directive, shared)
+            elif directive.name == "stub_status":
+                answer = Return(status=200, text="$stub_status")
+                status = True
             elif directive.name == "health_check":
                 checks.append(directive)
             elif directive.name == "location":
@@ -345,16 +389,17 @@ class LocationReader:
                 shared.values["internal"] = True
             else:
                 self.apply(directive, shared)
-        inner = [self.read(directive, shared) for directive in nested]
+        inner = self.read_all(nested, shared)
         rules = self.rules(ruling, shared)
-        if answer is not None and rules and not answer.file:
+        returns = answer is not None and not answer.file and not status
+        if answer is not None and returns and (rules or "other_methods" in shared.values):
             rules, answer = [*rules, Rule(answer=answer)], None
-        if answer is not None and not answer.file:
+        elif returns:
             shared.drop("access")  # which nginx looks at later
         if passed is None and answer is None:
-            if not nested and not ruling:
+            if not location.block:
                 self._problems.add(location, "has neither proxy_pass nor return")
-            answer = Return(status=404)  # nginx would look for a file
+            answer = self._found_above(location, shared)
         read = self._location(location, shared, passed, answer, rules, checks)
         return replace(read, locations=inner)
 
@@ -446,6 +491,22 @@ class LocationReader:
             return _Passed(name, target=self._problems.template(directive, uri))
         return _Passed(name, uri)
 
+    def _limit_except(self, directive: Directive, shared: Inherited) -> None:
+        """Access for all other methods; GET stands for HEAD, too."""
+        methods = [*directive.args, "HEAD"] if "GET" in directive.args else list(directive.args)
+        others = Inherited()
+        for inner in permitted(directive.block or (), "limit_except", self._problems):
+            self._access(inner, others)
+        if others.listed("access"):
+            shared.values |= {"free_methods": methods, "other_methods": others.listed("access")}
+
+    def _found_above(self, location: Directive, shared: Inherited) -> Return:
+        """What answers in a location that says nothing: the one file it is for, if there is a root, else an error."""
+        path = Path(shared.root + location.args[-1])
+        if shared.root and location.text == "=" and path.is_file():
+            return _sent(path)
+        return Return(status=404)
+
     def _file(self, location: Directive, directive: Directive) -> Return | None:
         if len(location.args) != 2 or location.text != "=":
             self._problems.add(directive, refusal("root"))
@@ -453,8 +514,12 @@ class LocationReader:
         path = Path(directive.text + location.args[1])
         if not path.is_file():
             self._problems.add(directive, f"there is no file {path}")
-        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return Return(status=200, file=str(path), content_type=kind)
+        return _sent(path)
+
+
+def _sent(path: Path) -> Return:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return Return(status=200, file=str(path), content_type=kind)
 
 
 def _by_name(headers: Iterable[tuple[str, str]]) -> dict[str, OneOrMore]:

@@ -5,9 +5,12 @@ Readers ask the table, and docs/nginx-conf.md is made of it.
 
 from __future__ import annotations
 
+import difflib
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from crossplane.analyzer import DIRECTIVES as NGINX
 
 from services.balancer.nginx.directives import Block, Directive, Problems
 
@@ -46,6 +49,18 @@ _ONE_PROCESS = "processes are arranged by what starts the balancer"
 _MEMORY = "nothing is written to temporary files; what is waiting is bounded in memory"
 _TABLES = "tables grow as they need to"
 _KERNEL = "the event loop does what is best"
+_OPENSSL = "OpenSSL does what is best"
+_NO_CACHE = "nothing is cached"
+_NO_FILE = "no files are served"
+_CHARSET = "our own answers are in UTF-8, and upstreams tell their own"
+_HTTP2 = (("max_concurrent_streams", "128"), ("chunk_size", "8k"), ("body_preread_size", "64k"))
+_NO_EXPIRY = "caching is not told of here; add_header Cache-Control says it in so many words"
+_REAL_IP = "clients have the addresses of their connections; $http_x_forwarded_for is what others say of them"
+_CACHE = (
+    ("bypass", "$http_upgrade"), ("no_cache", "$cookie_session"), ("valid", "200 1m"), ("key", "$uri"), ("min_uses", "2"),
+    ("lock", "on"), ("use_stale", "error timeout"), ("methods", "GET"), ("revalidate", "on"), ("background_update", "on"),
+    ("lock_timeout", "5s"), ("lock_age", "5s"), ("convert_head", "on"),
+)  # fmt: skip
 
 ROWS: tuple[Row, ...] = (
     # The top of the file
@@ -71,7 +86,7 @@ ROWS: tuple[Row, ...] = (
     # Upstreams
     Row("upstream", HTTP, "other { … }"),
     Row("server", UPSTREAM, "10.0.0.1:80 weight=2 max_fails=3 fail_timeout=10s max_conns=100 backup",
-        "also drain and slow_start; a name is looked up at every connect; not resolve, route and service"),
+        "also drain, slow_start and resolve; a name is looked up at every connect; not route and service"),
     Row("least_conn", UPSTREAM),
     Row("ip_hash", UPSTREAM),
     Row("hash", UPSTREAM, "$request_uri consistent"),
@@ -87,22 +102,28 @@ ROWS: tuple[Row, ...] = (
     # Servers
     Row("server", HTTP, "{ … }"),
     Row("listen", SERVER, "443 ssl default_server",
-        "addresses with ports, and unix:/path; not http2, quic and proxy_protocol"),
+        "addresses with ports, and unix:/path; with http2, HTTP/1.1 is spoken all the same; not quic and proxy_protocol"),
     Row("server_name", SERVER, "example.org *.example.org www.example.* ~^(?<sub>\\w+)\\.example\\.net$"),
     Row("location", INNER, "~ \\.php$ { … }", "all kinds, nested too"),
     Row("ssl_certificate", SITES, "/etc/ssl/site.pem", "one per server, without variables"),
     Row("ssl_certificate_key", SITES, "/etc/ssl/site.key"),
-    Row("ssl_protocols", SITES, "TLSv1.2 TLSv1.3", "older ones are refused"),
+    Row("ssl_protocols", SITES, "TLSv1.2 TLSv1.3", "older ones are left out"),
     Row("ssl_ciphers", SITES, "HIGH:!aNULL:!MD5"),
     Row("ssl_prefer_server_ciphers", SITES, "on"),
     Row("ssl_session_cache", SITES, "shared:SSL:10m", "sessions are resumed by tickets", NONE),
     Row("ssl_session_timeout", SITES, "10m", "sessions are resumed by tickets", NONE),
-    Row("ssl_session_tickets", SITES, "on", "sessions are resumed by tickets", ONLY),
+    Row("ssl_session_tickets", SITES, "on"),
+    Row("ssl_dhparam", SITES, "/etc/ssl/dhparam.pem", _OPENSSL, NONE),
+    Row("ssl_ecdh_curve", SITES, "auto", _OPENSSL, NONE),
+    Row("ssl_conf_command", SITES, "Options PrioritizeChaCha", _OPENSSL, NONE),
+    Row("ssl_early_data", SITES, "off", "", ONLY),
+    Row("ssl_verify_client", SITES, "off", "certificates of clients are not asked for", ONLY),
     Row("ssl_stapling", SITES, "on", "no stapled answers are sent; clients ask by themselves", NONE),
     Row("ssl_stapling_verify", SITES, "on", "no stapled answers are sent", NONE),
     Row("ssl_trusted_certificate", SITES, "/etc/ssl/chain.pem", "of use for stapling only", NONE),
     Row("ssl_buffer_size", SITES, "16k", _KERNEL, NONE),
-    Row("http2", SITES, "off", "HTTP/2 is not offered", ONLY, since="1.25.1"),
+    Row("http2", SITES, "on", "HTTP/1.1 is spoken all the same", NONE, since="1.25.1"),
+    *[Row(f"http2_{name}", SITES, example, "HTTP/2 is not offered", NONE) for name, example in _HTTP2],
     Row("gzip", WIDE, "on", "answers of upstreams, but for HEAD; not those of the balancer itself"),
     Row("gzip_types", WIDE, "text/css application/json"),
     Row("gzip_min_length", WIDE, "1000"),
@@ -143,8 +164,9 @@ ROWS: tuple[Row, ...] = (
     Row("limit_req_status", WIDE, "429"),
     Row("limit_req_dry_run", WIDE, "on", "what would be done is logged"),
     Row("limit_req_log_level", WIDE, "warn", "refused requests are in the access log", NONE),
-    Row("allow", WIDE, "10.0.0.0/8", "also unix: for the clients of such sockets"),
-    Row("deny", WIDE, "all"),
+    Row("limit_except", LOCATION, "GET { … }", "with allow and deny inside"),
+    Row("allow", (*WIDE, "limit_except"), "10.0.0.0/8", "also unix: for the clients of such sockets"),
+    Row("deny", (*WIDE, "limit_except"), "all"),
     # Answers of its own
     Row("return", ("server", "location", "if"), "301 https://$host$request_uri",
         "control characters never get into an answer; 444 closes the connection"),
@@ -156,6 +178,8 @@ ROWS: tuple[Row, ...] = (
         "path is asked for without it, and a named location is not asked"),
     Row("recursive_error_pages", WIDE, "on"),
     Row("root", LOCATION, "/usr/share/nginx/html", "in a location = /file only: that one file is read at the start"),
+    Row("root", SITES, "/usr/share/nginx/html", "for locations = /file that say nothing themselves"),
+    Row("stub_status", LOCATION, "", "one worker tells of itself; Reading is always 0"),
     Row("absolute_redirect", WIDE, "off"),
     Row("internal", LOCATION),
     # Variables and logs
@@ -203,7 +227,14 @@ ROWS: tuple[Row, ...] = (
     Row("proxy_ssl_certificate_key", WIDE, "/etc/ssl/client.key"),
     Row("proxy_ssl_session_reuse", WIDE, "on", "every connection begins with a full handshake", NONE),
     Row("proxy_cache", WIDE, "off", "nothing is cached", ONLY),
+    *[Row("proxy_no_cache" if name == "no_cache" else f"proxy_cache_{name}", WIDE, example, _NO_CACHE, NONE)
+      for name, example in _CACHE],
+    Row("proxy_cache_path", HTTP, "/tmp/cache keys_zone=pages:10m", _NO_CACHE, NONE),
     Row("proxy_store", WIDE, "off", "nothing is stored", ONLY),
+    Row("proxy_limit_rate", WIDE, "0", "the rate of answers is not limited", ONLY),
+    Row("proxy_force_ranges", WIDE, "off", "", ONLY),
+    Row("proxy_pass_request_headers", WIDE, "on", "", ONLY),
+    Row("proxy_pass_request_body", WIDE, "on", "", ONLY),
     Row("proxy_socket_keepalive", WIDE, "on", _KERNEL, NONE),
     Row("proxy_buffer_size", WIDE, "8k", "a head may have 32 KB", NONE),
     Row("proxy_busy_buffers_size", WIDE, "16k", _MEMORY, NONE),
@@ -218,7 +249,7 @@ ROWS: tuple[Row, ...] = (
     Row("scgi_temp_path", WIDE, "/tmp/scgi", _MEMORY, NONE),
     # Active checks
     Row("health_check", LOCATION, "interval=5s jitter=1s fails=3 passes=2 uri=/healthz match=ok mandatory",
-        "its time limit is proxy_read_timeout; not type=grpc and keepalive_time", since="Plus"),
+        "its time limit is proxy_read_timeout; not type=grpc", since="Plus"),
     Row("match", HTTP, "ok { … }", since="Plus"),
     Row("status", MATCH, "200-299 304", since="Plus"),
     Row("header", MATCH, "Content-Type ~ json", since="Plus"),
@@ -233,13 +264,39 @@ ROWS: tuple[Row, ...] = (
     Row("default_type", WIDE, "text/html", "the type of what return answers"),
     Row("types", WIDE, "{ … }", "no files are served", NONE),
     Row("index", WIDE, "index.html", "no files are served", NONE),
-    Row("charset", WIDE, "utf-8", "our own answers are in UTF-8", NONE),
+    Row("charset", WIDE, "utf-8", _CHARSET, NONE),
     Row("server_tokens", WIDE, "off", "no Server field is added", NONE),
     Row("etag", WIDE, "on", "no files are served", NONE),
     Row("resolver", WIDE, "127.0.0.53 valid=30s", "names are looked up as the system does", NONE),
     Row("resolver_timeout", WIDE, "5s", "names are looked up as the system does", NONE),
-    Row("port_in_redirect", WIDE, "on", "", ONLY),
-    Row("server_name_in_redirect", WIDE, "off", "", ONLY),
+    Row("satisfy", WIDE, "any", "access lists are all there is to satisfy", NONE),
+    Row("auth_basic", WIDE, "off", "passwords are not checked here", ONLY),
+    Row("expires", WIDE, "off", _NO_EXPIRY, ONLY),
+    Row("limit_rate", WIDE, "0", "the rate of answers is not limited", ONLY),
+    Row("limit_rate_after", WIDE, "1m", "the rate of answers is not limited", NONE),
+    Row("chunked_transfer_encoding", WIDE, "on", "", ONLY),
+    Row("client_body_in_file_only", WIDE, "off", "", ONLY),
+    Row("if_modified_since", WIDE, "exact", _NO_FILE, NONE),
+    Row("max_ranges", WIDE, "1", _NO_FILE, NONE),
+    Row("open_file_cache", WIDE, "off", _NO_FILE, NONE),
+    Row("open_file_cache_valid", WIDE, "60s", _NO_FILE, NONE),
+    Row("open_file_cache_min_uses", WIDE, "2", _NO_FILE, NONE),
+    Row("open_file_cache_errors", WIDE, "on", _NO_FILE, NONE),
+    Row("disable_symlinks", WIDE, "off", _NO_FILE, NONE),
+    Row("directio", WIDE, "off", _NO_FILE, NONE),
+    Row("sendfile_max_chunk", WIDE, "1m", _KERNEL, NONE),
+    Row("read_ahead", WIDE, "1m", _KERNEL, NONE),
+    Row("send_lowat", WIDE, "0", _KERNEL, NONE),
+    Row("postpone_output", WIDE, "1460", _KERNEL, NONE),
+    Row("output_buffers", WIDE, "2 32k", _KERNEL, NONE),
+    Row("connection_pool_size", SITES, "512", _TABLES, NONE),
+    Row("request_pool_size", SITES, "4k", _TABLES, NONE),
+    Row("subrequest_output_buffer_size", WIDE, "8k", "there are no subrequests", NONE),
+    Row("msie_padding", WIDE, "off", "", NONE),
+    Row("override_charset", WIDE, "on", _CHARSET, NONE),
+    Row("status_zone", INNER, "site", "the status tells of all of them", NONE, since="Plus"),
+    Row("port_in_redirect", WIDE, "off"),
+    Row("server_name_in_redirect", WIDE, "on"),
     Row("merge_slashes", SITES, "on", "", ONLY),
     Row("ignore_invalid_headers", SITES, "on", "", ONLY),
     Row("types_hash_max_size", WIDE, "2048", _TABLES, NONE),
@@ -261,9 +318,25 @@ _REASONS = {
     "try_files": f"{_NO_FILES}, and write proxy_pass in the place of the location that try_files ends with",
     "alias": _NO_FILES,
     "autoindex": _NO_FILES,
-    "expires": "caching is not told of here; add_header Cache-Control says it in so many words",
-    "auth_basic": "passwords are not checked here",
-    "ssl_verify_client": "certificates of clients are not asked for",
+    "auth_basic_user_file": "passwords are not checked here",
+    "auth_request": "nobody else is asked who may; allow and deny, and if with return, can say it",
+    "ssl_client_certificate": "certificates of clients are not asked for",
+    "set_real_ip_from": _REAL_IP,
+    "real_ip_header": _REAL_IP,
+    "real_ip_recursive": _REAL_IP,
+    "geo": "write a map of $remote_addr with patterns, or allow and deny",
+    "split_clients": "write an upstream with weights",
+    "least_time": "least_conn is what comes close",
+    "sticky": "hash $cookie_NAME keeps sessions at their servers, ip_hash clients",
+    "ntlm": "connections to upstreams belong to nobody",
+    "hostnames": "write patterns such as ~\\.example\\.org$",
+    "volatile": "leave it out: what a map has said first stands while the request is on its way",
+    "sub_filter": "bodies of answers are passed on as they are",
+    "more_set_headers": "add_header … always says the same, proxy_hide_header takes away what is there",
+    "proxy_cookie_flags": "proxy_cookie_path / \"/; Secure; HttpOnly\" says the same",
+    "http3": "HTTP/3 is not offered",
+    "mirror": "requests go to one upstream",
+    "ssl_engine": "OpenSSL does what is best",
     "fastcgi_pass": "only HTTP upstreams are supported",
     "uwsgi_pass": "only HTTP upstreams are supported",
     "grpc_pass": "only HTTP/1 upstreams are supported",
@@ -292,4 +365,12 @@ def refusal(name: str) -> str:
         return _NO_FILES + "; a single one can be, by root in a location = /file"
     if name in _PLACES:
         return f"this directive is supported only in {', '.join(_PLACES[name])}"
-    return _REASONS.get(name, "this directive is not supported")
+    if name in _REASONS:
+        return _REASONS[name]
+    return "this directive is not supported" + meant(name, _PLACES)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """What somebody may have wanted to write, to be put behind a refusal; nothing if it is not close to anything known."""
+    close = [] if word in NGINX else difflib.get_close_matches(word, known, n=1, cutoff=0.8)
+    return f"; is it {close[0]}?" if close else ""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.balancer.core.addresses import UNIX, valid_address
+from services.balancer.core.addresses import EXPECTED, UNIX, valid_address
 from services.balancer.nginx.directives import Directive, Problems, number, seconds
 from services.balancer.nginx.table import permitted
 from services.balancer.settings import KeepAlive, Queue, Server, Upstream
+
+UNUSABLE = "unusable:1"  # in the place of an address that is wrong
 
 
 class UpstreamReader:
@@ -25,6 +27,9 @@ class UpstreamReader:
             name = directive.name
             if name == "server":
                 servers.append(self._server(directive))
+                address = servers[-1].address
+                if address != UNUSABLE and address in [server.address for server in servers[:-1]]:
+                    self._problems.add(directive, f"{directive.text} stands there already; give it a weight instead")
             elif name in ("least_conn", "ip_hash"):
                 values["method"] = name
             elif name == "hash":
@@ -54,19 +59,26 @@ class UpstreamReader:
         values: dict[str, Any] = {}
         for argument in directive.args[1:]:
             key, equals, value = argument.partition("=")
-            if key in ("weight", "max_fails", "max_conns") and value.isdigit():
+            if argument == "weight=0":
+                self._problems.add(directive, "expected a weight from 1 on; down takes a server out")
+            elif key in ("weight", "max_fails", "max_conns") and value.isdigit():
                 values[key] = int(value)
+            elif key in ("weight", "max_fails", "max_conns") and equals:
+                self._problems.add(directive, f"expected a number, got {argument}")
             elif key == "fail_timeout" and equals:
                 values["fail_timeout_s"] = int(seconds(directive, self._problems, value))
             elif key == "slow_start" and equals:
                 values["slow_start_s"] = seconds(directive, self._problems, value)
             elif argument in ("backup", "down", "drain"):
                 values[argument] = True
+            elif argument == "resolve":
+                pass  # a name is looked up at every connect
             else:
                 self._problems.add(directive, f"parameter {argument} is not supported")
         address = with_port(directive.text)
-        if address.startswith(UNIX) and not valid_address(address):
-            self._problems.wrong(directive, "unix: and a path that begins with /")
+        if not valid_address(address):
+            self._problems.add(directive, f"{EXPECTED}, got {directive.text!r}")
+            address = UNUSABLE
         return Server(address=address, **values)
 
     def _random(self, directive: Directive) -> str:

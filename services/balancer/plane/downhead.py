@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.balancer.core.gzipping import Gzip, weak
 from services.balancer.core.rewriting import redirected
-from services.balancer.core.variables import origin
-from services.balancer.plane.own_answers import added_lines, keepalive_lines
+from services.balancer.plane.own_answers import added_lines, here, keepalive_lines
 from services.balancer.wire.errors import REASONS
 from services.balancer.wire.fields import CRLF
 from services.balancer.wire.outline import Framing
@@ -106,5 +105,5 @@ def _retold(exchange: Exchange, name: bytes, value: bytes) -> bytes | None:
     if place is None:
         return None
     if name == b"location" and route.absolute_redirects and place[:1] == b"/":
-        place = origin(exchange) + place
+        place = here(exchange, route) + place
     return value[:begin] + place

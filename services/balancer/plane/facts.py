@@ -85,6 +85,13 @@ class Facts(Turn):
         return shown_status(self.request)
 
     @property
+    def connections(self) -> tuple[int, int, int, int]:
+        """Clients now, those that wait for nothing, clients ever accepted, and requests of this process."""
+        engine = self.engine
+        idle = sum(client.exchange is None for client in engine.clients if client is not self.connection)
+        return len(engine.clients), idle, engine.totals.accepts, engine.totals.requests
+
+    @property
     def elapsed_s(self) -> float:
         return self.engine.time() - self.started_at
 

@@ -32,6 +32,11 @@ def decide(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
     return _settle(facts, route, locations)
 
 
+def _limited(request: RequestHead, route: Route) -> bool:
+    """Whether it has a method for which nothing of a location holds but who may (nginx ``limit_except``)."""
+    return route.other_methods is not None and request.method not in route.free_methods
+
+
 def _too_large(request: RequestHead, route: Route) -> bool:
     """Whether the body is longer than the location takes, as far as the head says it (nginx ``client_max_body_size``)."""
     limit, length = route.max_body_bytes, request.length
@@ -49,7 +54,7 @@ def _settle(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
             return route.errors[404]
         if _too_large(request, route):
             return route.errors[413]
-        if not route.rules and not isinstance(request, Course):
+        if _limited(request, route) or (not route.rules and not isinstance(request, Course)):
             break
         course = _underway(facts)
         _enter(facts, course)
@@ -67,7 +72,8 @@ def _settle(facts: Facts, route: Route, locations: Locations[Route]) -> Route:
             return route.errors[500]
         course.chosen_by = course.uri
         route = locations.find(course.uri) or route.errors[404]
-    if route.access is not None and not route.access.allows(facts.client.packed_addr):
+    access = route.other_methods if _limited(facts.request, route) else route.access
+    if access is not None and not access.allows(facts.client.packed_addr):
         return route.errors[403]
     return route
 

@@ -25,7 +25,7 @@ def own_answer(facts: Facts, route: Route, *, close: bool) -> bytes:
         return b""
     if answer.location:
         if route.absolute_redirects and said[:1] == b"/":
-            said = origin(facts) + said
+            said = here(facts, route) + said
         wire = redirect_answer(status, said, close=close, bodiless=bodiless)
     elif not text.parts and status >= 400:
         return error_page(facts, status, close=close)
@@ -33,6 +33,11 @@ def own_answer(facts: Facts, route: Route, *, close: bool) -> bytes:
         status = facts.shown_status or status
         wire = plain_answer(status, said, answer.content_type, close=close, bodiless=bodiless)
     return _finished(facts, route, status, wire, close=close)
+
+
+def here(facts: Facts, route: Route) -> bytes:
+    """What is put before a path to make it an address."""
+    return origin(facts, name_port=route.redirects_name_port, name_server=route.redirects_name_server)
 
 
 def error_page(facts: Facts, status: int, *, close: bool) -> bytes:

@@ -18,6 +18,7 @@ class Probed:
     requests_on_connection = 1
     request_id = b""
     content_length = retold = b""
+    connections = (0, 0, 0, 0)
     client = _NOBODY
 
     def __init__(self, address: str, request: bytes, head: ResponseHead, body_bytes: int, elapsed_s: float) -> None:

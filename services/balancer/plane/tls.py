@@ -34,6 +34,9 @@ def _context(tls: Tls) -> ssl.SSLContext:
     _restrict(context, tls.protocols, tls.ciphers)
     if not tls.prefer_server_ciphers:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    if not tls.tickets:
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     _load(context, tls.certificate, tls.key)
     return context

@@ -31,7 +31,7 @@ LOG = (
     "log_format all '$http_x_number^^$request^^$status^^$request_method^^$uri^^$args^^$request_uri^^$document_uri^^"
     "$is_args^^$host^^$http_host^^$server_name^^$server_protocol^^$scheme^^$upstream_addr^^$upstream_status^^$body_bytes_sent^^"
     "$http_x_in^^$cookie_c^^$arg_a^^$content_length^^$content_type^^$sent_http_x_up^^$upstream_http_x_up^^$sent_http_location^^"
-    "$sent_http_content_type^^$sent_http_content_length^^$sent_http_x_added^^$s1^^$s2^^$m1^^$m2^^$m3^^"
+    "$sent_http_content_type^^$sent_http_content_length^^$s1^^$s2^^$m1^^$m2^^$m3^^"
     "$remote_addr^^$remote_user^^$query_string^^$request_length'"
 )
 WORDS = (
@@ -131,13 +131,14 @@ COMMON: tuple[tuple[int, Line], ...] = (
     (2, one_of("client_max_body_size 0", "client_max_body_size 3", "client_max_body_size 1k")),
     (1, one_of("default_type text/html", "default_type application/json", 'default_type ""')),
     (1, one_of("absolute_redirect off", "absolute_redirect on")),
+    (1, one_of("port_in_redirect off", "server_name_in_redirect on")),
     (1, one_of("proxy_buffering off", "proxy_request_buffering off", "proxy_request_buffering on")),
     (1, one_of("keepalive_timeout 30s 20s", "keepalive_timeout 70s")),
 )
 ONCE = {
     "proxy_intercept_errors", "recursive_error_pages", "proxy_next_upstream", "proxy_next_upstream_tries",
     "client_max_body_size", "default_type", "absolute_redirect", "proxy_buffering", "proxy_request_buffering",
-    "keepalive_timeout", "keepalive_requests", "underscores_in_headers",
+    "keepalive_timeout", "keepalive_requests", "underscores_in_headers", "port_in_redirect", "server_name_in_redirect",
 }  # fmt: skip
 
 
@@ -206,6 +207,9 @@ def location(rng: random.Random, head: str, depth: int = 0) -> Node:
     inside.append(Node(passing(rng, bare=bare) if rng.random() < 0.75 else answer(rng)))
     if rng.random() < 0.08:
         inside.append(Node("internal"))
+    if rng.random() < 0.08 and not head.startswith("@"):
+        methods = rng.choice(("GET", "POST PUT"))
+        inside.append(Node(f"limit_except {methods}", (Node(access(rng)), Node("deny all"))))
     if depth == 0 and not head.startswith(("@", "=", "~")) and rng.random() < 0.3:
         path = head.removeprefix("^~ ").strip('"').rstrip("/")
         inner = rng.choice((f'"{path}/b/"', r"~ \.php$", f'= "{path}/b"', f'^~ "{path}/c"'))
