@@ -60,8 +60,8 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def nginx(directory: Path, text: str, top: str = TOP) -> AsyncIterator[Front]:
-    port = free_port()
+async def nginx(directory: Path, text: str, top: str = TOP, port: int = 0) -> AsyncIterator[Front]:
+    port = port or free_port()
     path = directory / "nginx.conf"
     log = directory / "theirs.log"
     http = text.replace("LISTEN", f"127.0.0.1:{port}").replace("ACCESS_LOG", str(log))
@@ -100,8 +100,8 @@ async def balancer(directory: Path, text: str, top: str = TOP) -> AsyncIterator[
 
 
 @contextlib.asynccontextmanager
-async def both(directory: Path, text: str, top: str = TOP) -> AsyncIterator[tuple[Front, Front]]:
-    async with nginx(directory, text, top) as theirs, balancer(directory, text, top) as ours:
+async def both(directory: Path, text: str, top: str = TOP, port: int = 0) -> AsyncIterator[tuple[Front, Front]]:
+    async with nginx(directory, text, top, port) as theirs, balancer(directory, text, top) as ours:
         yield theirs, ours
 
 

@@ -79,7 +79,7 @@ async def play(plan: Plan, upstreams: Servers) -> Result:
     with _directory() as directory:
         seen: list[list[Seen]] = []
         try:
-            async with both(directory, text, TOP) as fronts:
+            async with both(directory, text, TOP, upstreams.port) as fronts:
                 seen += [[await _ask(front, asked, upstreams) for front in fronts] for asked in plan.requests]
         except SettingsError as refused:
             return Result(plan, (Difference("the file", None, "taken", str(refused)),))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tests.balancer.likeness.conf import SERVERS
 from tests.balancer.support import Upstream, fields_of, read_body
+from tests.support.ports import free_port
 
 BODILESS = ("204", "304")
 
@@ -25,10 +26,14 @@ class Got:
 
 
 class Servers:
-    """Servers by name, ``addresses`` with one more that refuses connections."""
+    """Servers by name, ``addresses`` with one more that refuses connections.
+
+    One nginx after the other listens on ``port``.
+    """
 
     def __init__(self, addresses: dict[str, str]) -> None:
         self.addresses = addresses
+        self.port = free_port()
         self._got: list[Got] = []
 
     def take(self) -> list[Got]:
