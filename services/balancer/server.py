@@ -8,7 +8,6 @@ import gc
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
 
 from services.balancer.core.groups import Group
 from services.balancer.core.places import OwnPlaces, Places
@@ -21,7 +20,7 @@ from services.balancer.plane.client import ClientConnection
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.prober import Prober
 from services.balancer.plane.reactor import Listening
-from services.balancer.plane.secured import HANDSHAKE_S, Greeted, Handshakes
+from services.balancer.plane.secured import Greeter
 from services.balancer.plane.shared_limits import SharedLimits
 from services.balancer.plane.tls import server_context
 from services.balancer.sockets import Sockets
@@ -59,8 +58,8 @@ class Balancer:
         probed = self.engine.groups if probes else list
         self.prober = Prober(probed, self.time, log.warning, lambda group: self.judged(group))
         self._numbers: tuple[int, ...] | None = None  # None: all
-        self._servers: dict[tuple[str, int], Listening | asyncio.Server] = {}
-        self._handshakes = Handshakes()
+        self._servers: dict[tuple[str, int], Listening] = {}
+        self._greetings: set[asyncio.Task[None]] = set()  # handshakes in progress
         self._ramp: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -96,21 +95,17 @@ class Balancer:
             if (address, number) not in self._servers:
                 state = self.engine.listeners[address]
                 context = server_context(state.plan) if state.plan.tls else None
-                self._servers[address, number] = await self._accept(state, sock.dup(), context)
+                self._servers[address, number] = self._accept(state, sock.dup(), context)
 
-    async def _accept(
-        self, state: ListenerState, sock: socket.socket, context: ssl.SSLContext | None
-    ) -> Listening | asyncio.Server:
+    def _accept(self, state: ListenerState, sock: socket.socket, context: ssl.SSLContext | None) -> Listening:
         engine = self.engine
         if context is None:
-            return Listening(engine.reactor, sock, BACKLOG, lambda: ClientConnection(engine, state))
-        unix = sock.family == socket.AF_UNIX
-        create = engine.loop.create_unix_server if unix else engine.loop.create_server
-        return await create(
-            # a protocol in all but its base class: see acceleration.py
-            lambda: cast("asyncio.Protocol", Greeted(engine.reactor, ClientConnection(engine, state), self._handshakes)),
-            sock=sock, ssl=context, backlog=BACKLOG, ssl_handshake_timeout=HANDSHAKE_S,
-        )  # fmt: skip
+            return Listening(
+                engine.reactor, sock, BACKLOG,
+                lambda client: engine.reactor.connected(client, ClientConnection(engine, state)),
+            )  # fmt: skip
+        greeter = Greeter(engine.reactor, context, lambda: ClientConnection(engine, state), self._greetings)
+        return Listening(engine.reactor, sock, BACKLOG, greeter.welcome)
 
     # As a fleet of one
 
@@ -153,10 +148,10 @@ class Balancer:
         """Take a group as the master of several workers says."""
         pool = self.engine.pools[name]
         pool.group.assume(members)
-        pool.close_gone()
+        pool.settle()
 
     def changed(self, name: str) -> None:
-        self.engine.pools[name].close_gone()
+        self.engine.pools[name].settle()
         self.prober.reconcile()
 
     # Reload and the end
@@ -188,8 +183,8 @@ class Balancer:
 
     async def drain(self) -> None:
         await self._retire()
-        with contextlib.suppress(TimeoutError):  # nobody is known as a client before the handshake is over
-            await asyncio.wait_for(self._handshakes.over.wait(), self._handshakes.last_s(self.time()))
+        if self._greetings:
+            await asyncio.wait(self._greetings)  # nobody is known as a client before the handshake is over
         self.engine.begin_closing(gently=True)
         await self.engine.emptied.wait()
         self.engine.close()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.balancer.support import DEADLINE_S, RawClient, Upstream, eventually, fields_of
+from tests.balancer.support import DEADLINE_S, RawClient, Running, Upstream, eventually, fields_of
 from tests.balancer.test_nginx_parity import Front, both, upstream_block
 
 Start = Callable[..., Awaitable[Upstream]]
@@ -134,7 +134,7 @@ def plugged() -> Iterator[str]:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def stubborn(front: Front, room: int = 1 << 16) -> socket.socket:
+def stubborn(front: Front | Running, room: int = 1 << 16) -> socket.socket:
     """A client with little room of its own, which reads only when told to."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)

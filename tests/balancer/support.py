@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -33,8 +34,8 @@ class Upstream:
         self._writers: set[asyncio.StreamWriter] = set()
         self._path: Path | None = None
 
-    async def start(self, port: int = 0) -> Upstream:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+    async def start(self, port: int = 0, context: ssl.SSLContext | None = None) -> Upstream:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=context)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -48,6 +49,10 @@ class Upstream:
     @property
     def address(self) -> str:
         return f"unix:{self._path}" if self._path else f"127.0.0.1:{self.port}"
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._writers)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

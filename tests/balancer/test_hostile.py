@@ -13,7 +13,8 @@ from services.balancer.core.paths import BadPath, normalise
 from services.balancer.wire.fields import FramingError
 from services.balancer.wire.request import HeadLimits, RequestParser, find_head
 from services.balancer.wire.response import ResponseParser, find_response_head
-from tests.balancer.support import Upstream, always, answer, eventually, request, running, settings_for
+from tests.balancer.beside import stubborn
+from tests.balancer.support import Handler, Upstream, always, answer, eventually, request, running, settings_for
 
 pytestmark = pytest.mark.interpreted_too
 
@@ -114,10 +115,94 @@ async def test_an_upstream_that_never_stops_its_interim_answers_is_given_up(upst
         assert got.status == 502
 
 
+async def test_interim_answers_are_counted_for_each_request(upstream: Start) -> None:
+    server = await upstream("a", always(b"HTTP/1.1 103 Early Hints\r\n\r\n" + answer(b"x")))
+    async with running(settings_for([server])) as balancer:
+        client = await balancer.client()
+        for _ in range(40):
+            assert (await client.get()).status == 103
+            assert (await client.answer()).status == 200
+    assert server.connections == 1
+
+
 async def test_an_endless_head_of_an_upstream_is_502(upstream: Start) -> None:
     server = await upstream("a", always(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000))
     async with running(settings_for([server])) as balancer:
         assert (await balancer.get()).status == 502
+
+
+async def test_a_body_waits_with_its_client_while_its_upstream_takes_no_more(upstream: Start) -> None:
+    """And it is the upstream that is given up for it: the client could not go on."""
+
+    async def deaf(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        writer.transport.pause_reading()
+        await up.release.wait()
+
+    server = await upstream("a", deaf)
+    location = {"max_body_bytes": 0, "request_buffer_bytes": 8 << 20, "send_timeout_s": 1.0}
+    settings = settings_for([server], location=location, clients={"body_timeout_s": 0.5})
+    async with running(settings) as balancer:
+        client = await balancer.client()
+        client.send(request("POST", "/", "Transfer-Encoding: chunked"))
+        sent, piece = 0, b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+
+        async def go_on() -> None:
+            nonlocal sent
+            while sent < 200:
+                client.send(piece)
+                await client.writer.drain()
+                sent += 1
+
+        going_on = asyncio.create_task(go_on())
+        assert (await client.answer()).status == 504
+        assert sent < 60, "MB"
+        going_on.cancel()
+        server.release.set()
+
+
+async def test_a_large_early_answer_reaches_a_slow_reader_whole(upstream: Start) -> None:
+    """It is after the answer that a client may linger for a while, not during it."""
+    size = 16_000_000
+    server = await upstream("a", early(answer(b"x" * size)))
+    location = {"request_buffering": False, "buffer_bytes": 1 << 25}
+    settings = settings_for([server], location=location, clients={"lingering_timeout_s": 0.3, "lingering_time_s": 0.5})
+    async with running(settings) as balancer:
+        client = stubborn(balancer)
+        loop, got = asyncio.get_running_loop(), 0
+        await loop.sock_sendall(client, request("POST", "/", "Content-Length: 1000000") + b"a beginning")
+        while data := await asyncio.wait_for(loop.sock_recv(client, 1 << 16), 5):
+            got += len(data)
+            await asyncio.sleep(0.004)  # so it takes longer than lingering
+        client.close()
+        assert got > size
+
+
+def early(wire: bytes) -> Handler:
+    """A handler that answers before there is a body."""
+
+    async def handler(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        writer.write(wire)
+        await up.release.wait()
+
+    return handler
+
+
+async def test_who_says_no_more_is_answered_and_let_go(upstream: Start) -> None:
+    """A client that closes its side, where a request goes on without it: nothing else can come."""
+
+    async def slow(up: Upstream, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        await up.release.wait()
+        writer.write(answer(b"x"))
+
+    server = await upstream("a", slow)
+    async with running(settings_for([server], location={"ignore_client_abort": True})) as balancer:
+        client = await balancer.client()
+        client.send(request("GET", "/") * 2)
+        client.writer.write_eof()
+        await eventually(lambda: server.heads)
+        server.release.set()
+        assert [(await client.answer()).body for _ in range(2)] == [b"x", b"x"]
+        assert await client.rest() == b""
 
 
 async def test_garbage_on_one_connection_leaves_others_alone(upstream: Start) -> None:

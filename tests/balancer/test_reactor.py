@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from services.balancer.settings import Settings
 from tests.balancer.programs import program
-from tests.balancer.support import Upstream, running
+from tests.balancer.support import RawClient, Upstream, running
 
 Start = Callable[..., Awaitable[Upstream]]
 
 
-async def test_who_comes_when_no_descriptor_is_left_waits_and_is_served_later(upstream: Start, tmp_path: Path) -> None:
-    async with program(tmp_path, [await upstream()]) as balancer:
-        usual = resource.prlimit(balancer.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(balancer.pid, resource.RLIMIT_NOFILE, (free_descriptors(balancer.pid, 3), usual[1]))
-        clients = [await balancer.client() for _ in range(8)]
-        await balancer.says("cannot accept")
-        resource.prlimit(balancer.pid, resource.RLIMIT_NOFILE, usual)
-        answers = await asyncio.gather(*(client.get() for client in clients))
-        assert [answer.body for answer in answers] == [b"a"] * 8
+@pytest.mark.parametrize("secured", [False, True])
+async def test_who_comes_when_no_descriptor_is_left_waits_and_is_served_later(
+    upstream: Start, tmp_path: Path, certificates: Path, secured: bool
+) -> None:
+    certificate = certificates / "one.example.pem"
+    tls = {"tls": {"certificate": str(certificate), "key": str(certificate.with_suffix(".key"))}} if secured else {}
+    context = ssl.create_default_context(cafile=str(certificate)) if secured else None
+    async with program(tmp_path, [await upstream()], **tls) as balancer:
+        with descriptors_below(balancer.pid, free_descriptors(balancer.pid, 3)):
+            coming = [asyncio.create_task(visit(balancer.port, context)) for _ in range(8)]
+            await balancer.says("cannot accept")
+        clients = await asyncio.gather(*coming)
+        assert [(await client.get()).body for client in clients] == [b"a"] * 8
+        for client in clients:
+            client.writer.transport.abort()
+
+
+async def visit(port: int, context: ssl.SSLContext | None) -> RawClient:
+    name = "one.example" if context is not None else None
+    return RawClient(*await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name))
+
+
+async def test_servers_are_not_charged_for_descriptors_that_we_lack(upstream: Start, tmp_path: Path) -> None:
+    """As in nginx the answer is 500 then; and once there are descriptors again, all servers are asked."""
+    servers = [await upstream("a"), await upstream("b")]
+    async with program(tmp_path, servers, group={"keepalive": {"connections": 0}}) as balancer:
+        clients = [await balancer.client() for _ in range(2)]
+        assert {(await client.get()).body for client in clients} == {b"a", b"b"}
+        with descriptors_below(balancer.pid, 3):
+            assert [(await client.get()).status for client in clients] == [500, 500]
+        assert set(await balancer.bodies(2)) == {"a", "b"}
+        assert [(peer["failures"], peer["active"]) for peer in await balancer.peers()] == [(0, 0)] * 2
+
+
+@contextlib.contextmanager
+def descriptors_below(pid: int, limit: int) -> Iterator[None]:
+    """A process can open none that would have a higher number meanwhile."""
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, usual[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
 
 
 def free_descriptors(pid: int, count: int) -> int:

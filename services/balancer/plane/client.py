@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import enum
 import re
-import socket
 from typing import Final
 
 from services.balancer.compose import request_line
-from services.balancer.core.addresses import UNIX
 from services.balancer.core.places import Place
-from services.balancer.core.variables import Client
 from services.balancer.plan import ClientRules, Route
 from services.balancer.plane.engine import Engine, ListenerState
 from services.balancer.plane.exchange import Exchange
-from services.balancer.plane.facts import Facts
+from services.balancer.plane.facts import Facts, client_info
 from services.balancer.plane.leading import after_error, after_errors, decide
 from services.balancer.plane.own_answers import error_page, own_answer
 from services.balancer.plane.prepared import Manner, Prepared, prepare
@@ -47,6 +44,7 @@ class ClientConnection(Endpoint):
 
     __slots__ = (
         "_ages_at",
+        "_all_said",
         "_body",
         "_held",
         "_lingers_until",
@@ -94,6 +92,7 @@ class ClientConnection(Endpoint):
         self._phase = IDLE
         self._body: BodyReader | None = None
         self._held = False
+        self._all_said = False  # the client sends no more
         self._places: tuple[Place, ...] = ()
 
     # Events of the transport
@@ -128,29 +127,37 @@ class ClientConnection(Endpoint):
         exchange = self.exchange
         if exchange is not None:
             if exchange.outlives_client and self.transport.can_write_eof():
+                self._all_said = True
                 return True
-            exchange.abandon()
+            self._pending = b""
             self.exchange = None
+            exchange.abandon()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        engine = self.engine
-        engine.wheel.forget(self)
-        engine.clients.discard(self)
-        for place in self._places:
-            engine.places.give_back(place)
+        self.engine.wheel.forget(self)
+        phase, self._phase = self._phase, _Phase.CLOSING
         exchange = self.exchange
         if exchange is not None and exchange.outlives_client:
-            self._phase = _Phase.CLOSING
             self.transport = NOWHERE
             self.resume_writing()
-        elif exchange is not None:
+            return
+        if exchange is not None:
             self.exchange = None
             exchange.abandon()
-        elif self._pending and self._phase is BUSY and not self.stalled:
+        elif self._pending and phase is BUSY and not self.stalled:
             facts = self._unread(self._pending)  # it left inside a head
             facts.status = 400
             self._note(facts)
+        self._depart()
+
+    def _depart(self) -> None:
+        """Nothing is done for this client any more."""
+        engine = self.engine
+        engine.clients.discard(self)
+        places, self._places = self._places, ()
+        for place in places:
+            engine.places.give_back(place)
         engine.client_gone()
 
     def pause_writing(self) -> None:
@@ -164,13 +171,14 @@ class ClientConnection(Endpoint):
         self.stalled = False
         if self.exchange is not None:
             self.deadline = NEVER
+            self._expect_body()
             self.exchange.client_ready()
         elif self._phase in (IDLE, BUSY):
             self._next_request()
 
     def on_deadline(self) -> None:
         if self._phase is _Phase.LINGERING:
-            self.transport.abort()
+            self._look_at_lingering()
         elif self._phase is _Phase.CLOSING or self.stalled:
             self._check_progress()
         elif self.exchange is not None:
@@ -298,7 +306,7 @@ class ClientConnection(Endpoint):
                 return
             if wait_s:
                 self._body = None  # what comes meanwhile is kept, within bounds
-                self.engine.loop.call_later(wait_s, self._wait_is_over, exchange)
+                exchange.delay = self.engine.loop.call_later(wait_s, self._wait_is_over, exchange)
                 return
         self._body = BodyReader(request) if request.has_body else None
         if route.conn_limits and not exchange.limited and not exchange.admitted():
@@ -321,9 +329,9 @@ class ClientConnection(Endpoint):
             exchange.start()
 
     def _wait_is_over(self, exchange: Exchange) -> None:
-        if self.exchange is exchange:
-            self.read_on()
-            self._begin_body(exchange)
+        exchange.delay = None
+        self.read_on()
+        self._begin_body(exchange)
 
     def _feed_body(self, exchange: Exchange, data: bytes) -> None:
         body = self._body
@@ -368,15 +376,23 @@ class ClientConnection(Endpoint):
         return self._body is not None and self._body.complete
 
     def hold(self) -> None:
-        """Stop reading from the client."""
+        """Stop reading from the client. The silence is ours, so it does not have to send its body in time."""
         if not self._held:
             self._held = True
             self.transport.pause_reading()
+            if not self.stalled:
+                self.deadline = NEVER
 
     def read_on(self) -> None:
         if self._held:
             self._held = False
             self.transport.resume_reading()
+            self._expect_body()
+
+    def _expect_body(self) -> None:
+        """Give the client its time for the next piece of its body, if there is more to come."""
+        if self._body is not None and not (self._body.complete or self.stalled or self._held):
+            self.engine.wheel.arm(self, self.rules.body_timeout_s)
 
     def limit_waiting(self, size: int) -> None:
         """How many bytes of an answer may wait for this client before the upstream is stopped."""
@@ -387,6 +403,8 @@ class ClientConnection(Endpoint):
     def exchange_done(self, *, keep: bool) -> None:
         self.exchange = None
         if self._phase is _Phase.CLOSING:
+            if self.transport is NOWHERE:
+                self._depart()
             return
         if not keep:
             self._finish()
@@ -404,6 +422,9 @@ class ClientConnection(Endpoint):
             self.read_on()
         if self._pending:
             self.engine.loop.call_soon(self._receive, b"")
+        elif self._all_said:
+            self._close()
+            return
         else:
             self._phase = IDLE
         wheel = self.engine.wheel
@@ -417,7 +438,7 @@ class ClientConnection(Endpoint):
         self.leave_after(status)
         page = after_error(facts, status, locations)
         if page is not None:
-            page = after_errors(facts, page, locations)
+            page = self._within_reach(after_errors(facts, page, locations))
             self.rules = page.clients
         return page
 
@@ -425,6 +446,10 @@ class ClientConnection(Endpoint):
         """End the connection after what is said about some errors, whoever says it."""
         if status in ENDS_CONNECTION:
             self.leaving = self.aging = True
+
+    def _within_reach(self, route: Route) -> Route:
+        """The route itself, unless a reload took its group away, and this connection's listener with it."""
+        return route if not route.group or route.group in self.engine.pools else route.errors[500]
 
     def go_on(self, before: Exchange, route: Route) -> None:
         """Pass the request of an exchange that an error has ended on to another upstream."""
@@ -455,7 +480,7 @@ class ClientConnection(Endpoint):
         asked = prepared.manner.route
         facts = Facts.of(self, prepared.request, asked)
         locations = self.listener.router.locations(prepared.request.host)
-        route = after_errors(facts, asked, locations)
+        route = self._within_reach(after_errors(facts, asked, locations))
         self.rules = route.clients
         request = facts.request
         if route.group:
@@ -485,14 +510,16 @@ class ClientConnection(Endpoint):
 
     def _note(self, facts: Facts) -> None:
         """Count and log what the balancer answered by itself."""
-        self.engine.totals.count(facts.status)
+        self.engine.totals.codes[facts.status] += 1
         if self.engine.access_log is not None:
             self.engine.access_log.write(facts)
 
     def break_off(self) -> None:
         """End so that the client notices that its answer is not complete."""
         exchange, self.exchange = self.exchange, None
-        if exchange is not None and exchange.ends_with_connection:
+        if self.transport is NOWHERE:
+            self._depart()
+        elif exchange is not None and exchange.ends_with_connection:
             self.transport.reset()
         else:
             self._close()
@@ -531,8 +558,24 @@ class ClientConnection(Endpoint):
             return
         self.transport.write_eof()
         self.read_on()
-        self._lingers_until = self.engine.wheel.now + self.rules.lingering_time_s
+        self._stalled_bytes = self.transport.waiting_bytes()
+        self._allow_lingering()
+
+    def _allow_lingering(self) -> None:
+        """Give the client time to take what waits for it, and when it has, to say what it still says."""
+        rules = self.rules
+        allowed_s = rules.send_timeout_s if self._stalled_bytes else rules.lingering_time_s
+        self._lingers_until = self.engine.wheel.now + allowed_s
         self._linger_on()
+
+    def _look_at_lingering(self) -> None:
+        before, self._stalled_bytes = self._stalled_bytes, self.transport.waiting_bytes()
+        if self._stalled_bytes < before:
+            self._allow_lingering()
+        elif self._stalled_bytes and self.engine.wheel.now < self._lingers_until:
+            self._linger_on()
+        else:
+            self.transport.abort()
 
     def _linger_on(self) -> None:
         """Wait for more of what is not wanted, or for the client to close."""
@@ -554,31 +597,3 @@ class ClientConnection(Endpoint):
 
     def abort(self) -> None:
         self.transport.abort()
-
-
-def client_info(transport: Transport, serial: int) -> Client:
-    """Facts of a connection for variables and hashing."""
-    peer = transport.remote() or ("", 0)
-    here = transport.local() or ("", 0)
-    if isinstance(here, str):  # a socket of the file system, whose clients have no addresses
-        peer, here = (UNIX, ""), (UNIX + here, "")
-    tls = transport.tls()
-    cipher = tls.cipher() if tls is not None else None
-    return Client(
-        remote_addr=str(peer[0]).encode(),
-        remote_port=str(peer[1]).encode(),
-        server_addr=str(here[0]).encode(),
-        server_port=str(here[1]).encode(),
-        scheme=b"https" if tls is not None else b"http",
-        packed_addr=_packed(peer[0]),
-        serial=serial,
-        tls_protocol=(tls.version() or "").encode() if tls is not None else b"",
-        tls_cipher=cipher[0].encode() if cipher else b"",
-    )
-
-
-def _packed(address: str) -> bytes:
-    """The 4 or 16 bytes of an address, without its zone; what there is instead for a client that has none."""
-    if not address or address == UNIX:
-        return address.encode()
-    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from services.balancer.core.addresses import host_and_port, unix_path
 from services.balancer.core.peers import Peer
 from services.balancer.core.retry import Condition
-from services.balancer.plane.reactor import prepare
+from services.balancer.plane.reactor import WANT, prepare
 from services.balancer.plane.secured import Secured
 from services.balancer.plane.upstream import UpstreamConnection
 
@@ -71,20 +71,26 @@ class Dialling:
     def _try_next(self) -> None:
         family, place = self._places.pop(0)
         try:
-            self._sock = self._open(family, place)
+            sock = self._open(family)
         except OSError as error:
+            self._loop.call_soon(self._unable, error)
+            return
+        try:
+            _check(sock.connect_ex(place))
+        except OSError as error:
+            sock.close()
             self._loop.call_soon(self._failed, error)
         else:
-            self._reactor.await_writable(self._sock.fileno(), self._decided)
+            self._sock = sock
+            self._reactor.await_writable(sock.fileno(), self._decided)
 
-    def _open(self, family: int, place: Any) -> socket.socket:
-        """A socket that is being connected; raises OSError."""
+    def _open(self, family: int) -> socket.socket:
+        """A socket to connect with; raises OSError."""
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             prepare(sock)
             if self._exchange.route.bind and family != socket.AF_UNIX:
                 sock.bind((self._exchange.route.bind, 0))
-            _check(sock.connect_ex(place))
         except OSError:
             sock.close()
             raise
@@ -117,7 +123,10 @@ class Dialling:
                     self._protocol, host, port, local_addr=(bind, 0) if bind else None, **self._pool.tls
                 )
         except OSError as error:
-            self._failed(error)
+            if error.errno in WANT:
+                self._unable(error)
+            else:
+                self._failed(error)
         else:
             self._succeeded()
 
@@ -139,6 +148,12 @@ class Dialling:
             return
         self._finish()
         self._exchange.attempt_failed(Condition.ERROR, f"connect failed: {error.strerror or error}")
+
+    def _unable(self, error: OSError) -> None:
+        """There is nothing here to connect with, which is not the server's fault."""
+        if not self._over:
+            self._finish()
+            self._exchange.cannot_ask(error.strerror or str(error))
 
     def _late(self) -> None:
         self.cancel()

@@ -22,6 +22,7 @@ from services.balancer.wire.request import RequestParser
 if TYPE_CHECKING:
     from services.balancer.plane.client import ClientConnection
 
+STATUSES: Final = 1000
 _ALL: Final = (ALL_CLIENTS,)
 
 
@@ -36,10 +37,7 @@ class Totals:
         self.requests = 0
         self.client_aborts = 0
         self.no_live = 0
-        self.codes: dict[int, int] = {}  # of answers that are not an upstream's; those are counted by peer
-
-    def count(self, status: int) -> None:
-        self.codes[status] = self.codes.get(status, 0) + 1
+        self.codes = [0] * STATUSES  # how many requests ended with each status, as clients saw it
 
 
 class ListenerState:
@@ -96,12 +94,12 @@ class Engine:
         for name, settings in plan.groups.items():
             if name not in self.pools:
                 self.pools[name] = Pool(self, self._group(settings))
-            elif self.pools[name].group.shared is self._shares(settings):
+            elif self._stays(self.pools[name].group, settings):
                 self.pools[name].configure(settings)
             else:
                 self.pools[name].replace(self._group(settings))
         for name in [name for name in self.pools if name not in plan.groups]:
-            self.pools.pop(name).drop_idle()
+            self.pools.pop(name).retire()
         for address in [address for address in self.listeners if address not in plan.listeners]:
             del self.listeners[address]
         for address, listener in plan.listeners.items():
@@ -109,8 +107,11 @@ class Engine:
                 self.listeners[address].replace(listener)
             else:
                 self.listeners[address] = ListenerState(listener)
-        for client in self.clients:
+        served = set(self.listeners.values())
+        for client in list(self.clients):
             client.last = None  # served by the old plan
+            if client.listener not in served:
+                client.leave_soon(gently=False)
         self._open_access_log(plan)
 
     def _open_access_log(self, plan: Plan) -> None:
@@ -120,11 +121,17 @@ class Engine:
         if before is not None:
             before.close(wait=False)  # a slow disk must not hold up a reload
 
-    def _shares(self, settings: GroupSettings) -> bool:
-        return settings.zone and settings.name in self._zones
+    def _memory(self, settings: GroupSettings) -> Memory | None:
+        """What workers share of a group, if they do."""
+        return self._zones.get(settings.name) if settings.zone else None
+
+    def _stays(self, group: Group, settings: GroupSettings) -> bool:
+        """Whether a group goes on where it is: in its own memory, or in that which is shared."""
+        return (group.memory if isinstance(group, SharedGroup) else None) is self._memory(settings)
 
     def _group(self, settings: GroupSettings) -> Group:
-        return SharedGroup(settings, self._zones[settings.name]) if self._shares(settings) else Group(settings)
+        memory = self._memory(settings)
+        return Group(settings) if memory is None else SharedGroup(settings, memory)
 
     def groups(self) -> Iterable[Group]:
         return [pool.group for pool in self.pools.values()]
@@ -147,6 +154,8 @@ class Engine:
         A client that is told to leave in an answer loses nothing; one that is cut off may be sending its next request.
         """
         self.closing = True
+        for pool in self.pools.values():
+            pool.picky = True
         self.client_gone()
         for client in list(self.clients):
             client.leave_soon(gently=gently)

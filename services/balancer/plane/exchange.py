@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from services.balancer.compose import framing_lines
@@ -59,8 +60,10 @@ class Exchange(Facts):
     limited_by: tuple[Place, ...] = ()
     plain_method = True  # the head of the answer alone says whether a body follows
     place: Waiting | None = None  # in the queue
+    waits_until = NEVER
     rated = False  # its rates have been looked at
     limited = False  # its limits have been looked at
+    delay: asyncio.TimerHandle | None = None  # until its rates let it in
     fresh = True  # nothing of its body has been looked at
     buffer_bytes = 0  # of the body, kept until it is complete
     shown = 0  # the status that clients see; 0 is that of the answer
@@ -193,7 +196,8 @@ class Exchange(Facts):
             self.streamed = bool(self.kept)
             self.kept = []
             self._body_went_on(connection)
-            self.connection.read_on()
+            if not connection.full:
+                self.connection.read_on()
 
     def _fields(self) -> bytes:
         """The header lines for the upstream; most are the same for every request of a connection."""
@@ -223,9 +227,20 @@ class Exchange(Facts):
             self.used -= 1  # the peer may only have closed an idle connection
         if may_retry(self.route.retry, condition, self._attempt(0)):
             peer.stats.retried += 1
+            self.waits_until = NEVER
             self.next_peer()
         else:
             self._give_up(status)
+
+    def cannot_ask(self, why: str) -> None:
+        """We have no means to connect to the peer, who is not charged for it; as in nginx, nobody else is asked."""
+        peer, self.peer, self.connecting = self.peer, None, None
+        if peer is None:
+            return
+        self.engine.warn("cannot connect", upstream=self.pool.group.name, peer=peer.address, reason=why)
+        self._record(peer, 500)
+        self._release(peer, failed=False)
+        self._give_up(500)
 
     def _attempt(self, unfinished: int) -> Attempt:
         elapsed_s = self.engine.time() - self.started_at
@@ -260,7 +275,6 @@ class Exchange(Facts):
             wire = error_page(self, status, close=not self.stays)
         else:
             wire = own_answer(self, page, close=not self.stays)
-        self.engine.totals.count(self.status)
         self._end(self.status)
         client.answer_whole(wire)
 
@@ -324,7 +338,8 @@ class Exchange(Facts):
 
     def _body_went_on(self, connection: UpstreamConnection) -> None:
         if not self.body_complete:
-            connection.deadline = NEVER  # it is the client we wait for
+            if not connection.full:
+                connection.deadline = NEVER  # it is the client we wait for
             return
         if self.request.chunked:
             connection.write(LAST_CHUNK)
@@ -481,7 +496,9 @@ class Exchange(Facts):
             self.answer_head, self.header_s, self.body_bytes = head, took_s, head.length
             self.upstream = connection
             self._end(status)
-        self.over = True
+        else:
+            self.over = True
+            self.engine.totals.codes[status] += 1
         self.upstream = self.peer = None
         if client.stalled:
             connection.resume()
@@ -549,7 +566,6 @@ class Exchange(Facts):
         status = self.status
         if not self.answered:
             status = 499 if self.body_complete else 400
-            self.engine.totals.count(status)
         self._end(status)
 
     def _drop_upstream(self) -> None:
@@ -568,8 +584,11 @@ class Exchange(Facts):
     def _end(self, status: int) -> None:
         self.over = True
         self.status = status
+        self.engine.totals.codes[status] += 1
         if self.limited_by:
             self._leave_limits()
+        if self.delay is not None:
+            self.delay.cancel()
         self._leave_queue()
         if self.engine.access_log is not None:
             self.engine.access_log.write(self)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Self
 
+from services.balancer.core.addresses import UNIX
 from services.balancer.core.course import Course, shown_status
 from services.balancer.core.peers import Peer
 from services.balancer.core.selection import Turn
 from services.balancer.core.variables import Client, Names, Try
 from services.balancer.plan import Route
+from services.balancer.plane.transport import Transport
 from services.balancer.wire.request import RequestHead
 from services.balancer.wire.response import ResponseHead, field_in
 
@@ -122,3 +125,31 @@ class Facts(Turn):
         if request.chunked and self.connection.body_ended:
             return b"%d" % self.body_size
         return request.get(b"content-length")
+
+
+def client_info(transport: Transport, serial: int) -> Client:
+    """Facts of a connection for variables and hashing."""
+    peer = transport.remote() or ("", 0)
+    here = transport.local() or ("", 0)
+    if isinstance(here, str):  # a socket of the file system, whose clients have no addresses
+        peer, here = (UNIX, ""), (UNIX + here, "")
+    tls = transport.tls()
+    cipher = tls.cipher() if tls is not None else None
+    return Client(
+        remote_addr=str(peer[0]).encode(),
+        remote_port=str(peer[1]).encode(),
+        server_addr=str(here[0]).encode(),
+        server_port=str(here[1]).encode(),
+        scheme=b"https" if tls is not None else b"http",
+        packed_addr=_packed(peer[0]),
+        serial=serial,
+        tls_protocol=(tls.version() or "").encode() if tls is not None else b"",
+        tls_cipher=cipher[0].encode() if cipher else b"",
+    )
+
+
+def _packed(address: str) -> bytes:
+    """The 4 or 16 bytes of an address, without its zone; what there is instead for a client that has none."""
+    if not address or address == UNIX:
+        return address.encode()
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address.partition("%")[0])

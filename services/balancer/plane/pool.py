@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from services.balancer.core.groups import Group, GroupSettings
 from services.balancer.core.peers import Peer
 from services.balancer.plane.dialling import Dialling
-from services.balancer.plane.timers import Timed
+from services.balancer.plane.timers import NEVER, Timed
 from services.balancer.plane.tls import connect_options
 from services.balancer.plane.upstream import UpstreamConnection
 from services.balancer.wire.response import ResponseParser
@@ -43,6 +43,7 @@ class Pool:
         self.parser = ResponseParser()
         self._idle: dict[int, list[UpstreamConnection]] = {}
         self.idle = 0
+        self.picky = False  # whether some of the connections that come back are not kept
         self.dialling: set[Dialling] = set()
         self.waiting: deque[Waiting] = deque()
         self._spoken = group.settings.tls
@@ -53,14 +54,14 @@ class Pool:
         """Take new settings; connections to peers that are gone are closed."""
         self.group.configure(settings)
         self._adopt(settings)
-        self.close_gone()
+        self.settle()
 
     def replace(self, group: Group) -> None:
         """Go on with another group of the same name; what is in progress ends by the rules of the new one."""
         group.succeed(self.group)
         self.group = group
         self._adopt(group.settings)
-        self.close_gone()
+        self.settle()
 
     def _adopt(self, settings: GroupSettings) -> None:
         self.keyed = _keyed(settings)
@@ -70,12 +71,22 @@ class Pool:
             self._spoken = settings.tls
             self.drop_idle()
 
-    def close_gone(self) -> None:
+    def settle(self) -> None:
+        """Follow a change of servers: connections to those that are gone are closed, who waits may find room."""
         present = {peer.id for peer in self.group.peers}
         for peer_id in [peer_id for peer_id in self._idle if peer_id not in present]:
             for connection in list(self._idle.pop(peer_id)):
                 self.discard(connection)
                 connection.close()
+            self.picky = True
+        if self.waiting:
+            self.engine.loop.call_soon(self.slot_freed)
+
+    def retire(self) -> None:
+        """Keep no connections from now on."""
+        self.drop_idle()
+        self._idle.clear()
+        self.picky = True
 
     # Idle connections
 
@@ -93,7 +104,11 @@ class Pool:
     def put(self, connection: UpstreamConnection) -> None:
         """Keep a connection whose answer is complete, or close it when it is worn or there are too many."""
         keep, wheel = self.keepalive, self.engine.wheel
-        if connection.requests >= keep.requests or wheel.now >= connection.retires_at or self.engine.closing:
+        if (
+            connection.requests >= keep.requests
+            or wheel.now >= connection.retires_at
+            or (self.picky and not self._at_home(connection))
+        ):
             connection.close()
             return
         if self.idle >= keep.connections and not self._make_room():
@@ -103,6 +118,10 @@ class Pool:
         connection.home.append(connection)
         connection.idle_since = wheel.now
         wheel.arm(connection, keep.idle_s)
+
+    def _at_home(self, connection: UpstreamConnection) -> bool:
+        """Whether connections to its peer are still kept."""
+        return not self.engine.closing and self._idle.get(connection.peer.id) is connection.home
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; false when there is none."""
@@ -147,22 +166,23 @@ class Pool:
         settings = self.group.settings
         if len(self.waiting) >= settings.queue or not self.group.full():
             return None
-        place = Waiting(exchange)
+        place, wheel = Waiting(exchange), self.engine.wheel
+        if exchange.waits_until == NEVER:
+            exchange.waits_until = wheel.now + settings.queue_timeout_s
         self.waiting.append(place)
-        self.engine.wheel.arm(place, settings.queue_timeout_s)
-        if self.group.shared and self._look is None:
-            self._look = self.engine.loop.call_later(LOOK_S, self._look_for_room)
+        wheel.arm(place, exchange.waits_until - wheel.now)
+        self._look_out()
         return place
 
-    def _look_for_room(self) -> None:
+    def _look_out(self) -> None:
         """Slots of a shared group may be freed by another worker, which does not tell."""
-        self._look = None
-        for _ in range(len(self.waiting)):
-            if not self.group.has_room(int(self.engine.time())):
-                break
-            self.slot_freed()
-        if self.waiting and self._look is None:
+        if self.waiting and self.group.shared and self._look is None:
             self._look = self.engine.loop.call_later(LOOK_S, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        self._look = None
+        self.slot_freed()
+        self._look_out()
 
     def leave_queue(self, place: Waiting) -> None:
         self.engine.wheel.forget(place)
@@ -170,7 +190,10 @@ class Pool:
             self.waiting.remove(place)
 
     def slot_freed(self) -> None:
-        if self.waiting:
+        """Let those who wait have what is free, in their order; who has failed there already leaves it to the next."""
+        for _ in range(len(self.waiting)):
+            if not self.waiting or not self.group.has_room(int(self.engine.time())):
+                break
             self.waiting[0].exchange.next_peer()
 
 

@@ -25,7 +25,8 @@ READ_BYTES: Final = 479  # the largest piece for which Python has memory at hand
 READ_BYTES_MORE: Final = 1 << 13
 READ_BYTES_MOST: Final = 120 << 10  # memory for more comes from the system each time
 PIECES_PER_WRITE: Final = 64
-_WANT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+WANT: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+"""What fails for want of descriptors or memory."""
 
 _USUAL: Final[Any] = READ_BYTES
 _IN: Final[int] = select.EPOLLIN
@@ -44,6 +45,7 @@ class Reactor:
         self._epoll = select.epoll()
         self._streams: dict[int, Stream] = {}
         self._others: dict[int, Callable[[], None]] = {}
+        self._new: set[int] = set()  # of the others, since events were fetched; those are of who had the number before
         loop.add_reader(self._epoll.fileno(), self._turn)
 
     def close(self) -> None:
@@ -58,19 +60,21 @@ class Reactor:
         """Take over a connected, non-blocking socket for an endpoint."""
         stream = Stream(self, sock, endpoint)
         fd = sock.fileno()
-        self._streams[fd] = stream
         self._epoll.register(fd, _IN)
+        self._streams[fd] = stream
         endpoint.connection_made(stream)
 
     def await_readable(self, fd: int, ready: Callable[[], None]) -> None:
         """Call whenever a descriptor can be read or accepts, until it is forgotten."""
-        self._others[fd] = ready
         self._epoll.register(fd, _IN)
+        self._others[fd] = ready
+        self._new.add(fd)
 
     def await_writable(self, fd: int, ready: Callable[[], None]) -> None:
         """Call when a descriptor can be written or its connecting has come to an end, until it is forgotten."""
-        self._others[fd] = ready
         self._epoll.register(fd, _OUT)
+        self._others[fd] = ready
+        self._new.add(fd)
 
     def forget(self, fd: int) -> None:
         """Wait no more; to be called while the descriptor is open, as another one may share what it stands for."""
@@ -101,6 +105,8 @@ class Reactor:
             if not ready:
                 return
             self.now = self.loop.time()
+            if self._new:
+                self._new.clear()
             for fd, events in ready:
                 stream = self._streams.get(fd)
                 if stream is not None:
@@ -114,7 +120,7 @@ class Reactor:
 
     def _serve_other(self, fd: int) -> None:
         ready = self._others.get(fd)  # none: its owner has gone since the events were fetched
-        if ready is not None:
+        if ready is not None and fd not in self._new:
             try:
                 ready()
             except Exception as error:
@@ -127,13 +133,15 @@ class Reactor:
 class Listening:
     """A socket that accepts; its own from now on."""
 
-    def __init__(self, reactor: Reactor, sock: socket.socket, backlog: int, make: Callable[[], Endpoint]) -> None:
-        """``sock`` is bound. Raises OSError."""
+    def __init__(
+        self, reactor: Reactor, sock: socket.socket, backlog: int, welcome: Callable[[socket.socket], None]
+    ) -> None:
+        """``sock`` is bound; ``welcome`` takes over each connection. Raises OSError."""
         sock.setblocking(False)
         sock.listen(backlog)
         self._reactor = reactor
         self._sock = sock
-        self._make = make
+        self._welcome = welcome
         self._pause: asyncio.TimerHandle | None = None
         self._begin()
 
@@ -148,12 +156,12 @@ class Listening:
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _WANT:
+                if error.errno in WANT:
                     self._rest(error)
                     return
                 continue  # that client is gone already
             prepare(sock)
-            self._reactor.connected(sock, self._make())
+            self._welcome(sock)
 
     def _rest(self, error: OSError) -> None:
         """Leave who comes in the queue for a while: there is nothing left to serve them with."""
@@ -233,6 +241,7 @@ class Stream(Transport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
+            self._endpoint.eof_received()  # at once, as in the other cases; the end itself follows
             self._end(self._broken or error)
             return
         if not data:

@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
-from itertools import islice
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, cast
 
 from services.balancer.plane.reactor import Reactor
 from services.balancer.plane.transport import Endpoint, Transport, set_to_reset
 
-HANDSHAKE_S: Final = 10.0
+HANDSHAKE_S: Final = 10
 
 
-class Handshakes:
-    """Those in progress. The event loop tells of the ones that succeed; the others are over after HANDSHAKE_S.
+class Greeter:
+    """Agrees on TLS with clients that were accepted; those with whom there is no agreement are gone.
 
-    ``over`` is set when there are none.
+    ``greetings`` are the handshakes in progress, each over within HANDSHAKE_S.
     """
 
-    __slots__ = ("_begun", "_serial", "over")
+    def __init__(
+        self,
+        reactor: Reactor,
+        context: ssl.SSLContext,
+        make: Callable[[], Endpoint],
+        greetings: set[asyncio.Task[None]],
+    ) -> None:
+        self._reactor = reactor
+        self._context = context
+        self._make = make
+        self._greetings = greetings
 
-    def __init__(self) -> None:
-        self._begun: dict[int, float] = {}
-        self._serial = 0
-        self.over = asyncio.Event()
-        self.over.set()
+    def welcome(self, sock: socket.socket) -> None:
+        task = self._reactor.loop.create_task(self._agree(sock))
+        self._greetings.add(task)
+        task.add_done_callback(self._greetings.discard)
 
-    def begin(self, now: float) -> int:
-        """Returns the number that ends it."""
-        for number in list(islice(self._begun, 2)):  # two for each that comes: those that failed do not pile up
-            if now - self._begun[number] > HANDSHAKE_S:
-                del self._begun[number]
-        self._serial += 1
-        self._begun[self._serial] = now
-        self.over.clear()
-        return self._serial
+    async def _agree(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            await self._reactor.loop.connect_accepted_socket(
+                self._protocol, sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+            )
 
-    def end(self, number: int) -> None:
-        self._begun.pop(number, None)
-        if not self._begun:
-            self.over.set()
-
-    def last_s(self, now: float) -> float:
-        """How long the last one may take still."""
-        return max(self._begun.values(), default=now) + HANDSHAKE_S - now
+    def _protocol(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", Secured(self._reactor, self._make()))  # see acceleration.py
 
 
 class Secured(Transport):
@@ -108,7 +109,9 @@ class Secured(Transport):
         self._lower.abort()
 
     def reset(self) -> None:
-        set_to_reset(self._lower.get_extra_info("socket"))
+        sock = self._lower.get_extra_info("socket")
+        if sock is not None:  # not lost already
+            set_to_reset(sock)
         self._lower.abort()
 
     def remote(self) -> Any:
@@ -120,18 +123,3 @@ class Secured(Transport):
     def tls(self) -> ssl.SSLObject | None:
         tls: ssl.SSLObject | None = self._lower.get_extra_info("ssl_object")
         return tls
-
-
-class Greeted(Secured):
-    """That of a client; to be made when its handshake begins."""
-
-    __slots__ = ("_handshake", "_handshakes")
-
-    def __init__(self, reactor: Reactor, endpoint: Endpoint, handshakes: Handshakes) -> None:
-        super().__init__(reactor, endpoint)
-        self._handshakes = handshakes
-        self._handshake = handshakes.begin(reactor.loop.time())
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._handshakes.end(self._handshake)
-        super().connection_made(transport)

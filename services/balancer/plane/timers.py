@@ -84,6 +84,9 @@ class Wheel:
         timed.slot = UNPLACED
         if timed.deadline <= self.now:
             timed.deadline = NEVER
-            timed.on_deadline()
+            try:
+                timed.on_deadline()
+            except Exception as error:  # a mistake of ours with one does not leave the others waiting for ever
+                self._loop.call_exception_handler({"message": "a deadline was not handled", "exception": error})
         elif timed.deadline != NEVER:
             self._place(timed, int(timed.deadline * TICKS_PER_S) + 1)

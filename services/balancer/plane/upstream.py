@@ -84,6 +84,8 @@ class UpstreamConnection(Endpoint):
             self._on_body(exchange, data)
 
     def eof_received(self) -> bool:
+        if self.exchange is None:
+            self.pool.discard(self)  # before it is given a request that it could only lose
         return False  # closes the transport; connection_lost judges
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -140,6 +142,11 @@ class UpstreamConnection(Endpoint):
     def write(self, data: bytes) -> None:
         self._stats.sent += len(data)
         self._transport.write(data)
+
+    @property
+    def full(self) -> bool:
+        """Whether it has to take some of what waits before it gets more."""
+        return self._unsent > 0
 
     @property
     def all_sent(self) -> bool:
@@ -216,6 +223,7 @@ class UpstreamConnection(Endpoint):
         if self._interims > MAX_INTERIMS:
             exchange.attempt_failed(Condition.INVALID_HEADER, "too many interim answers")
             return
+        exchange.quick = False  # which does not forget them
         exchange.interim(head)
         if rest and self.exchange is exchange:
             self._on_head(exchange, rest)

@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import time
+import weakref
 from collections.abc import Callable, Iterable
 
 from services.balancer.core.shared import FACTS
@@ -33,8 +34,9 @@ class ZoneMemory:
     """
 
     def __init__(self, fd: int, column: int) -> None:
-        """Takes over the descriptor."""
+        """Takes over the descriptor, which is closed when nobody uses this memory any more."""
         self.fd = fd
+        self._let_go = weakref.finalize(self, os.close, fd)
         self.own = FACTS + column
         self._memory = mmap.mmap(fd, _SIZE)
         self.words = memoryview(self._memory).cast("q")
@@ -71,7 +73,7 @@ class ZoneMemory:
     def close(self) -> None:
         self.words.release()
         self._memory.close()
-        os.close(self.fd)
+        self._let_go()
 
 
 class KeptZone(ZoneMemory):

@@ -153,7 +153,7 @@ def engine_figures(engine: Engine) -> Figures:
     totals, now = engine.totals, engine.time()
     return Figures(
         **{name: getattr(totals, name) for name in _TOTALS},
-        codes=dict(totals.codes),
+        codes={status: count for status, count in enumerate(totals.codes) if count},
         busy=busy,
         idle=len(engine.clients) - busy,
         groups={
@@ -167,7 +167,9 @@ def count(totals: Totals, figures: Figures) -> None:
     """Have a data plane begin with what another one counted."""
     for name in _TOTALS:
         setattr(totals, name, getattr(totals, name) + getattr(figures, name))
-    totals.codes = _added(totals.codes, figures.codes)
+    for status, more in figures.codes.items():
+        if 0 <= status < len(totals.codes):
+            totals.codes[status] += more
 
 
 def group_figures(groups: Mapping[str, Group], now: float) -> Figures:

@@ -92,7 +92,6 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 def status_view(fleet: Fleet, figures: Figures, workers: list[WorkerView], uptime_s: float) -> StatusView:
     groups, now = fleet.groups, fleet.time()
     seen = {name: figures.groups.get(name) or GroupFigures() for name in groups}
-    peers = [peer.codes for group in seen.values() for peer in group.peers.values()]
     return StatusView(
         pid=os.getpid(),
         code=acceleration.description(),
@@ -102,7 +101,7 @@ def status_view(fleet: Fleet, figures: Figures, workers: list[WorkerView], uptim
             accepted=figures.accepts, active=figures.busy, idle=figures.idle, refused=figures.refused
         ),
         requests=figures.requests,
-        statuses=by_class([figures.codes, *peers]),
+        statuses=by_class([figures.codes]),
         client_aborts=figures.client_aborts,
         no_live=figures.no_live,
         listeners=fleet.ports,

@@ -120,6 +120,8 @@ class Worker:
                 await self._balancer.reload(plan)
         except OSError as error:
             return error.strerror or str(error)
+        for name in self._zones.keys() - {name for name, group in plan.groups.items() if group.zone}:
+            del self._zones[name]
         for name, members in message.rosters.items():
             self._balancer.assume(name, members)
             if fresh:
