@@ -95,7 +95,7 @@ class Channel:
     def _read(self) -> bool:
         """Handle what has come; false when nothing had."""
         try:
-            data, fds, _, _ = socket.recv_fds(self._sock, _PIECE, _MAX_FDS)
+            data, fds, _, _ = socket.recv_fds(self._sock, _PIECE, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return False
         except OSError:
@@ -136,10 +136,11 @@ def inherited(fd: int) -> socket.socket:
     """The end that another process left open for this one; ValueError when there is none.
 
     It never blocks, nor do its duplicates: processes that share a socket share that as well, and one that waits in
-    ``accept`` for a connection which another has taken would hang.
+    ``accept`` for a connection which another has taken would hang. Nor is it passed on to whom this process starts.
     """
     with contextlib.suppress(OSError):
         sock = socket.socket(fileno=fd)
         sock.setblocking(False)
+        sock.set_inheritable(False)
         return sock
     raise ValueError(f"descriptor {fd} is no socket")

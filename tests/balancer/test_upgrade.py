@@ -378,3 +378,24 @@ async def test_what_persistent_checks_found_outlives_a_restart(
         await running.start()
         assert [peer["state"] for peer in await running.peers()] == [state]
         server.release.set()
+
+
+async def test_an_address_that_is_given_up_after_an_upgrade_is_free(upstream: Start, tmp_path: Path) -> None:
+    """No process of the new program keeps a listening socket that it does not know of."""
+    second = free_port()
+    async with program(tmp_path, [await upstream("a")], workers=2) as running:
+        first = running.settings["listen"]
+        running.configure(listen=[first, f"127.0.0.1:{second}"])
+        running.signal(signal.SIGHUP)
+        await running.until(lambda: listens(second))
+        assert (await upgrade(running))[0] == 0
+        assert await running.ended() == 0
+        running.configure(listen=first)
+        running.signal(signal.SIGHUP)
+        await running.until(lambda: not listens(second))
+        assert await running.bodies(4) == "aaaa"
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

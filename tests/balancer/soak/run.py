@@ -27,9 +27,6 @@ AT_ONCE = 40
 SPARE = 6
 """Descriptors for clients of the status page."""
 
-SPARE_OF_HEIRS = 24
-"""A program that took over holds all sockets of its line in every process."""
-
 _BAD = re.compile(
     r"Traceback|not handled|never retrieved|Exception|worker died|worker hangs|not reloaded| error ", re.I
 )
@@ -183,8 +180,7 @@ class Run:
         after = await self._settled()
         status = await self._program.status()
         self.tally["requests"] = status["requests"]
-        spare = SPARE_OF_HEIRS if self._old else SPARE
-        assert after.total() <= before.total() + spare, f"descriptors: {after - before}"
+        assert after.total() <= before.total() + SPARE, f"descriptors: {after - before}"
         assert all(worker["restarts"] == 0 for worker in status["workers"])
         await self._limits_are_whole()
 
