@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tests.balancer.soak.sockets import cut_off
+from tests.balancer.soak.sockets import cut_off, half_close
 from tests.balancer.soak.upstreams import HASTY, WAYS, World, digest
 from tests.balancer.support import Answer, RawClient
 
@@ -116,7 +116,7 @@ class Visitor:
             client.writer.transport.abort()
         else:
             if not self._secured:
-                client.writer.write_eof()
+                half_close(client.writer)
                 await self._pause()
             client.close()
 
@@ -202,7 +202,7 @@ class Visitor:
         client.send(self._request().wire)
         if not self._secured:
             await self._pause()
-            client.writer.write_eof()
+            half_close(client.writer)
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(2):
                 while await client.reader.read(1 << 16):
