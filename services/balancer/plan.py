@@ -137,6 +137,7 @@ class Route:
     rate_limit_dry_run: bool = False
     logs: tuple[LogPlan, ...] = ()
     steady: bool = field(init=False)  # the same fields on the same connection are the same for the upstream
+    late: bool = field(init=False)  # what the upstream gets tells how far the request is
     edits_answers: bool = field(init=False)
     looks_closer: bool = field(init=False)  # an ordinary answer needs more than to be passed on
     plain: bool = field(init=False)  # the head of a request decides what becomes of it
@@ -144,6 +145,8 @@ class Route:
     def __post_init__(self) -> None:
         steady = all(template.reach <= Reach.CONNECTION for _, template in self.set_headers)
         object.__setattr__(self, "steady", steady)
+        asked = [template for _, template in self.set_headers] + ([self.target] if self.target is not None else [])
+        object.__setattr__(self, "late", any(template.reach is Reach.REQUEST for template in asked))
         edits = self.add_headers or self.add_headers_always or self.hide_headers or self.redirects or self.cookies
         object.__setattr__(self, "edits_answers", bool(edits))
         closer = edits or self.gzip or self.intercept_errors or self.ignore_abort or self.clients.keepalive_header_s

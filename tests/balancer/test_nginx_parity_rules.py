@@ -132,6 +132,15 @@ RULES: dict[str, tuple[str, list[Asked]]] = {
     "what a map has said first stands": (
         f"set $early $path_kind; location / {{ rewrite ^/old /new break; {APP} proxy_set_header X-Kind $path_kind; }}",
         ["/old", "/new", "/other"]),
+    "what a map has said first stands, even of what is known later": (
+        "add_header X-Late $how; location /early { proxy_pass http://app; proxy_set_header X-How $how; } "
+        f"location /late {{ {APP} }} location /set {{ set $was $how; {APP} }} "
+        "location /error { proxy_pass http://dead; proxy_set_header X-How $how; error_page 502 =200 /late; }",
+        ["/early", "/late", "/set", "/error"]),
+    "upstreams are asked as it stood at the beginning": (
+        "location / { proxy_pass http://app; proxy_set_header X-Before [$upstream_addr$upstream_status$status]; } "
+        "location /$ { proxy_pass http://app/[$upstream_status]; }",
+        ["/", ("POST", "/", "body"), "/$"]),
     "variables are set in their order": (
         "location / { set $a \"$b-1\"; set $b \"$a-2\"; set $a 3; return 200 $a:$b; }", ["/"]),
     "a return comes before access and after the size": (
@@ -238,6 +247,7 @@ PAGES: dict[str, tuple[str, list[Asked]]] = {
 MAP = """
 map $uri $path_kind { /old old; /new new; default $tail; }
 map $request_method $tail { default tail-$request_method; }
+map $status $how { default none; 200 fine; 502 bad; }
 """
 
 

@@ -87,6 +87,8 @@ class Outcome(Protocol):
     def retold(self) -> bytes: ...
     @property
     def connections(self) -> tuple[int, int, int, int]: ...
+    @property
+    def looked_up(self) -> dict[str, bytes]: ...
     def answer_field(self, name: bytes) -> bytes: ...
     def sent_field(self, name: bytes) -> bytes: ...
 
@@ -485,9 +487,13 @@ class MapTable:
 
     def read(self, scope: Scope) -> bytes:
         """Of a request that changes on its way, what was found first stands."""
-        if not isinstance(scope.request, Course):
-            return self._look_up(scope)
-        found = scope.request.looked_up
+        return self._first(scope.request.looked_up, scope) if isinstance(scope.request, Course) else self._look_up(scope)
+
+    def read_late(self, scope: Scope) -> bytes:
+        """The same of any request, where the value depends on how far it is."""
+        return self._first(scope.outcome.looked_up, scope)
+
+    def _first(self, found: dict[str, bytes], scope: Scope) -> bytes:
         if self.name not in found:
             found[self.name] = self._look_up(scope)
         return found[self.name]
@@ -501,4 +507,5 @@ class MapTable:
 
     def variable(self) -> Variable:
         results = (*self.exact.values(), *(result for _, result in self.patterns), self.default)
-        return Variable(self.read, max(self.source.reach, *(result.reach for result in results)), always_set=True)
+        reach = max(self.source.reach, *(result.reach for result in results))
+        return Variable(self.read_late if reach is Reach.REQUEST else self.read, reach, always_set=True)

@@ -65,6 +65,7 @@ class Exchange(Facts):
     limited = False  # its limits have been looked at
     delay: asyncio.TimerHandle | None = None  # until its rates let it in
     fresh = True  # nothing of its body has been looked at
+    asks = b""  # the head for the upstream, where it is made at the beginning
     buffer_bytes = 0  # of the body, kept until it is complete
     shown = 0  # the status that clients see; 0 is that of the answer
 
@@ -138,6 +139,8 @@ class Exchange(Facts):
 
     def start(self) -> None:
         self.started = True
+        if self.manner.late:
+            self.asks = self._head()
         if self.pool.keyed:
             self.key = self._key()
         self.next_peer()
@@ -184,8 +187,7 @@ class Exchange(Facts):
     def _send(self, connection: UpstreamConnection) -> None:
         self.upstream = connection
         self.sent = True
-        line = self.prepared.line
-        head = (line if isinstance(line, bytes) else line(self)) + self._fields()
+        head = self.asks or self._head()
         if not self.request.has_body:
             connection.begin(self, head, self.manner.read_timeout_s)
             return
@@ -198,6 +200,11 @@ class Exchange(Facts):
             self._body_went_on(connection)
             if not connection.full:
                 self.connection.read_on()
+
+    def _head(self) -> bytes:
+        """What the upstream gets, up to what frames a body."""
+        line = self.prepared.line
+        return (line if isinstance(line, bytes) else line(self)) + self._fields()
 
     def _fields(self) -> bytes:
         """The header lines for the upstream; most are the same for every request of a connection."""

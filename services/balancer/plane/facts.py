@@ -44,6 +44,7 @@ class Facts(Turn):
     answer_head: ResponseHead | None = None
     failures: tuple[Try, ...] = ()
     _request_id = b""
+    _looked_up: dict[str, bytes] | None = None
 
     @classmethod
     def of(cls, connection: ClientConnection, request: RequestHead, route: Route) -> Self:
@@ -81,6 +82,15 @@ class Facts(Turn):
         if not course.id:  # kept with the request, which has other facts wherever it is led
             course.id = self._request_id or os.urandom(16).hex().encode()
         return course.id
+
+    @property
+    def looked_up(self) -> dict[str, bytes]:
+        """What maps have said so far."""
+        if isinstance(self.request, Course):
+            return self.request.looked_up
+        if self._looked_up is None:
+            self._looked_up = {}
+        return self._looked_up
 
     @property
     def shown_status(self) -> int:

@@ -128,7 +128,9 @@ def _underway(facts: Facts) -> Course:
     request = facts.request
     if isinstance(request, Course):
         return request
-    facts.request = course = Course(request)
+    course = Course(request)
+    course.looked_up = facts.looked_up
+    facts.request = course
     _enter(facts, course)
     return course
 

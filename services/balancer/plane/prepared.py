@@ -26,6 +26,7 @@ class Manner:
 
     ``pool`` is None when the balancer answers itself. ``fields`` are the header lines for the upstream up to those that
     frame a body, or to the end of the head when there is none. ``steady``: on one connection they are the same every time.
+    ``late``: they tell how far the request is, so they are those of its beginning for every peer.
     ``reusable``: nothing but the head has to be looked at. ``quick``: an ordinary answer is passed on unchanged.
     ``may_serve``: how many requests a client's connection may carry. ``line_end`` is what follows the target in a request
     line, where the target goes on as it came; else it is empty.
@@ -34,6 +35,7 @@ class Manner:
     __slots__ = (
         "clients",
         "fields",
+        "late",
         "line_end",
         "may_serve",
         "pool",
@@ -53,6 +55,7 @@ class Manner:
         self.line_end = line_end(route) if route.target is None and not route.upstream_uri else b""
         self.read_timeout_s = route.read_timeout_s
         self.reusable = route.plain and pool is not None and not (block.has_body or block.expects)
+        self.late = route.late
         self.steady = self.reusable and route.steady
         plain = block.minor == 1 and block.keep_alive and not block.upgrade
         self.quick = self.reusable and plain and not route.looks_closer

@@ -30,6 +30,7 @@ class Probed:
         self.request_bytes = len(request)
         self.elapsed_s = elapsed_s
         self.epoch_s = time.time()
+        self.looked_up: dict[str, bytes] = {}
         self._address = address
         self._head = head
 
