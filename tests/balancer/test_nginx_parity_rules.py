@@ -129,6 +129,13 @@ RULES: dict[str, tuple[str, list[Asked]]] = {
         f"{SHOWN} location /a {{ break; return 403; }} location /b {{ if ($arg_x) {{ break; }} {APP} return 410; }} "
         "location /c { rewrite ^/c/(.*)$ /d/$1 break; return 410; }",
         ["/a", "/b?x=1", "/b", "/c/x", "/c"]),
+    "a break hides what the server returns": (
+        f"{SHOWN} error_page 404 /page; if ($uri ~ ^/well/) {{ break; }} rewrite ^/old/(.*)$ /new/$1 last; deny all; "
+        f"return 404; location / {{ {APP} }} location /well/ {{ allow all; return 200 well; }} "
+        "location /new/ { allow all; return 200 $uri; } location /page { allow all; return 200 page; }",
+        ["/well/x", "/old/y", "/z", ("POST", "/z", "body"), "/page"]),
+    "a break is all that a server says": (
+        f"break; return 404; location / {{ {APP} }}", ["/", "/x"]),
     "what a map has said first stands": (
         f"set $early $path_kind; location / {{ rewrite ^/old /new break; {APP} proxy_set_header X-Kind $path_kind; }}",
         ["/old", "/new", "/other"]),

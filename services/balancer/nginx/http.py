@@ -16,6 +16,7 @@ from services.balancer.settings import (
     ClientLimits,
     MapVariable,
     Return,
+    Rule,
     Settings,
     Site,
     SiteClients,
@@ -139,7 +140,10 @@ class HttpReader:
             self._status_listener(server, nested, addresses)
             return []
         # Directives of the block hold for its locations wherever they stand, so locations are read last.
-        rules = typed_rules(self._locations.rules(ruling, shared), shared)
+        rules = self._locations.rules(ruling, shared)
+        if answer is not None and rules:  # which may end before it
+            rules, answer = [*rules, Rule(answer=answer)], None
+        rules = typed_rules(rules, shared)
         shared.names = frozenset(location.text for location in nested if location.text.startswith("@"))
         read = self._locations.read_all(nested, shared)
         if answer is not None:
