@@ -89,6 +89,18 @@ def test_consistent_hash_moves_only_keys_of_the_removed_peer() -> None:
     assert moved and all(before[key] == "b" for key in moved)
 
 
+def test_a_pick_from_the_ring_lets_a_lowered_weight_grow_back() -> None:
+    """As in nginx; requests without a key, which go round robin, show it."""
+    group = group_of(5, 5, method="hash consistent", max_fails=3)
+    key = next(key for key in (b"%d" % n for n in range(100)) if picks(group, 1, key=key) == "a")
+    turn = group.turn(key)
+    failing = group.select(turn, 1000)
+    assert failing is group.peers[0]
+    group.release(turn, failing, 1000, failed=True)
+    assert picks(group, 1, key=key) == "a"
+    assert picks(group, 4) == "abab"
+
+
 def test_hash_falls_back_to_round_robin_when_its_peers_are_out() -> None:
     group = group_of(1, 1, method="hash")
     group.peers[0].down = True

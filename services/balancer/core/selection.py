@@ -160,6 +160,7 @@ class ConsistentHash(Method):
     name = "hash consistent"
 
     def __init__(self, step: int = 1) -> None:
+        self._step = step  # a pick from the ring, too, lets a weight lowered by failures grow back
         self._round_robin = RoundRobin(step)
         self._ring_of: tuple[tuple[str, int], ...] = ()
         self._hashes: list[int] = []
@@ -173,6 +174,8 @@ class ConsistentHash(Method):
         while turn.misses <= MAX_MISSES and self._hashes and turn.key:
             peer = by_address[self._owners[turn.hash % len(self._owners)]]
             if peer.eligible(turn.tried, now):
+                if peer.effective_weight < peer.weight:
+                    peer.effective_weight = min(peer.weight, peer.effective_weight + self._step)
                 return peer
             turn.hash += 1
             turn.misses += 1
