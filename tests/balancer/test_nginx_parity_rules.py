@@ -246,6 +246,11 @@ PAGES: dict[str, tuple[str, list[Asked]]] = {
         "location /p { return 200 $arg_why; } location /4 { return 404; } location /1 { return 410; } "
         "location /5 { return 405; }",
         ["/4", "/1", "/5"]),
+    "the length of a body that is not wanted any more": (
+        "client_max_body_size 2; error_page 413 /page; location / { proxy_pass http://app; } "
+        "location /page { proxy_pass http://app; proxy_set_header X-Length $content_length; "
+        "add_header X-Length $http_content_length; }",
+        [("POST", "/x", "body"), ("PUT", "/x", "no")]),
     "access in a named location": (
         f"error_page 404 @a; location / {{ return 404; }} location @a {{ deny all; {APP} }}", ["/"]),
 }  # fmt: skip

@@ -97,9 +97,11 @@ class Course(RequestHead):
             self.method = b"GET"
 
     def drop_body(self) -> None:
-        """Go on without the body, which cannot be sent again."""
-        fields: list[Field] = [field for field in self.fields if field.name not in _FRAMES]
+        """Go on without the body, which cannot be sent again; what was said of it can still be asked for."""
+        said = self.fields
+        fields: list[Field] = [field for field in said if field.name not in _FRAMES]
         self.block = FieldBlock(self.block.raw, self.minor, fields)
+        self.block.fields = said
 
 
 def uri_of(request: RequestHead) -> bytes:
