@@ -48,6 +48,12 @@ REASONS: dict[str, Judge] = {
     "files are not served": lambda what, asked, theirs, ours: (
         ours.answer.status == 404 and theirs.answer.status in (200, 301, 403, 404, 405) and not theirs.asked + ours.asked
     ),
+    "files are not served, so no method is wrong for them": lambda what, asked, theirs, ours: (
+        theirs.answer.status == 405 and not theirs.asked and asked.method not in ("GET", "HEAD", "POST")
+    ),
+    "that there is no body is said, where nginx ends the connection": lambda what, asked, theirs, ours: (
+        theirs.answer == replace(ours.answer, end="closed") and asked.minor == 0 and asked.status in ("204", "304")
+    ),
     "a connection ends with an answer of our own when a body is still coming": lambda what, asked, theirs, ours: (
         asked.body != b"" and not ours.asked and "Connection: close" in ours.answer.lines
         and _but_for_the_connection(theirs) == _but_for_the_connection(ours)

@@ -294,6 +294,7 @@ def configuration(rng: random.Random) -> tuple[Node, ...]:
     return (
         *maps(rng),
         *[upstream(rng, name) for name in GROUPS],
+        Node("root /nowhere"),
         Node(LOG),
         Node("access_log ACCESS_LOG all"),
         *version,

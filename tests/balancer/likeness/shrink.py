@@ -12,7 +12,7 @@ from tests.balancer.likeness.play import Difference, Result, play
 from tests.balancer.likeness.servers import Servers
 
 BUDGET_S = 60.0
-KEPT = ("listen", "log_format", "access_log", "location /", "proxy_pass", "return")
+KEPT = ("listen", "root", "log_format", "access_log", "location /", "proxy_pass", "return")
 """Without these, nothing is seen, or nginx looks for files."""
 
 
