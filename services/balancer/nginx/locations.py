@@ -311,7 +311,8 @@ class LocationReader:
         plain = "other_methods" not in shared.values and all(directive.name == "set" for directive in directives)
         seen: set[str] = set()
         for directive in directives:
-            if plain and directive.text not in ("$args", *seen) and self._is_for_good(directive):
+            changed = directive.text in ("$args", *seen) or "$args" in seen
+            if plain and not changed and self._is_for_good(directive):
                 name, value = self._answers.setting(directive)
                 shared.variables[name] = value
             else:
