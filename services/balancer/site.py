@@ -66,6 +66,8 @@ LOG_FORMATS = {
 
 OWN_ERRORS = (403, 404, 413, 500)
 """Statuses that a location answers by itself: access denied, not for the asking, too large, led around in circles."""
+BEFORE_RULES = (404, 413)
+"""Those that come before what its rules set is known."""
 
 
 class SiteError(Exception):
@@ -390,6 +392,9 @@ class _Builder(Compiler):
             pages = {**dict.fromkeys(page.statuses, made), **pages}
         bare = replace(bare, error_pages=pages)
         errors |= {status: answering(Return(status=status)) for status in OWN_ERRORS}
+        outside = msgspec.structs.replace(location, variables={}, upstream="")
+        early = self._names(where, site, outside, names.captured)
+        errors |= {status: replace(errors[status], names=early) for status in BEFORE_RULES}
         return replace(
             route,
             error_pages=pages,
@@ -456,11 +461,9 @@ def _with_slashes(entries: Sequence[Entry[Route]]) -> Iterator[Entry[Route]]:
 
 def _redirect(route: Route, place: bytes) -> Route:
     """What leads to a place with the query that was asked with, before anything that the route would do."""
-    outer = {name: text for name, text in route.names.settings.items() if name not in route.names.own}
-    names = replace(route.names, proxy_host=b"", proxy_port=b"", settings=outer, own=frozenset())
     return replace(
-        route, group="", names=names, access=None, other_methods=None, target=None, rules=(), conn_limits=(),
-        rate_limits=(), answer=Return(status=301, location=place.decode()),
+        route, group="", names=route.errors[404].names, access=None, other_methods=None, target=None, rules=(),
+        conn_limits=(), rate_limits=(), answer=Return(status=301, location=place.decode()),
         answer_text=Template((place, BUILT_IN["is_args"], BUILT_IN["args"])),
     )  # fmt: skip
 

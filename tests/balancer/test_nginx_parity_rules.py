@@ -108,6 +108,8 @@ RULES: dict[str, tuple[str, list[Asked]]] = {
         "location /e { return 200 $uri?$args:$arg_q; } "
         "location /f { if ($arg_n) { set $args n=$arg_n; } proxy_pass http://app; }",
         ["/a?b=1", "/a", "/b?x=1", "/c/y%20z?old", "/d?zz", "/f?a=1&n=2", "/f%20?a=1"]),
+    "arguments are set before they are asked for": (
+        "location / { set $args a=$host; set $seen $args:$arg_a; set $other $host; return 200 $seen:$other; }", ["/?b=1"]),
     "queries of replacements": (
         f"location /a {{ rewrite ^/a/(.*)$ /t?one=$1 break; {APP} }} "
         f"location /b {{ rewrite ^/b/(.*)$ /t?one=$1? break; {APP} }} "
@@ -251,6 +253,11 @@ PAGES: dict[str, tuple[str, list[Asked]]] = {
         "location /page { proxy_pass http://app; proxy_set_header X-Length $content_length; "
         "add_header X-Length $http_content_length; }",
         [("POST", "/x", "body"), ("PUT", "/x", "no")]),
+    "what a location sets is not known to who does not get in": (
+        "set $a server; error_page 404 413 /page; location /page { return 200 $a:$b; } "
+        "location /in { internal; set $a in; set $b in; proxy_pass http://app; } "
+        "location /small { client_max_body_size 1; set $a small; set $b small; proxy_pass http://app; }",
+        ["/in", ("POST", "/small", "body"), "/page"]),
     "access in a named location": (
         f"error_page 404 @a; location / {{ return 404; }} location @a {{ deny all; {APP} }}", ["/"]),
 }  # fmt: skip

@@ -314,6 +314,7 @@ class ClientConnection(Endpoint):
             return
         exchange.fresh = False
         if 0 < route.max_body_bytes < (request.length or 0):
+            exchange.route = route.errors[413]
             exchange.refuse(413)
             return
         if request.expects:
