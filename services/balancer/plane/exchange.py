@@ -213,8 +213,7 @@ class Exchange(Facts):
             return client.rendered
         fields = b"".join([part if isinstance(part, bytes) else part(self) for part in manner.fields])
         if manner.steady:
-            client.rendered_for = manner
-            client.rendered = fields
+            client.rendered_for, client.rendered = manner, fields
         return fields
 
     def attempt_failed(self, condition: Condition, why: str) -> None:
