@@ -28,13 +28,14 @@ async def test_locations_decide_how_long_a_connection_stays(upstream: Start, dir
     text = site(
         await upstream("a"), "/ { }", "/three { keepalive_requests 3; }", "/off { keepalive_timeout 0; }",
         "/told { keepalive_timeout 20s 15s; }", "/once { keepalive_requests 1; }",
-        more="keepalive_requests 5; location /answer { keepalive_timeout 9 8; return 404; }",
+        more="keepalive_requests 5; location /answer { keepalive_timeout 9 8; return 404; "
+        "location /answer/as { keepalive_timeout 70; return 404; } }",
     )  # fmt: skip
 
     async def scene(visit: Visit) -> Any:
         seen = []
         for paths in (["/", "/three", "/three"], ["/"] * 5, ["/off"], ["/", "/told", "/off"], ["/told"], ["/once"],
-                      ["/answer", "/answer"]):  # fmt: skip
+                      ["/answer", "/answer"], ["/answer/as"]):  # fmt: skip
             client = await visit.client()
             seen.append([await told(client, path) for path in paths])
             closes = seen[-1][-1][1] == "close"
@@ -43,9 +44,9 @@ async def test_locations_decide_how_long_a_connection_stays(upstream: Start, dir
         return seen
 
     seen = await alike(directory, text, scene)
-    assert [len(answers) for answers in seen] == [3, 5, 1, 3, 1, 1, 2]
+    assert [len(answers) for answers in seen] == [3, 5, 1, 3, 1, 1, 2, 1]
     assert [answers[-1][1:] for answers in seen] == [
-        *[("close", None)] * 4, ("keep-alive", "timeout=15"), ("close", None), ("keep-alive", "timeout=8"),
+        *[("close", None)] * 4, ("keep-alive", "timeout=15"), ("close", None), *[("keep-alive", "timeout=8")] * 2,
     ]  # fmt: skip
 
 

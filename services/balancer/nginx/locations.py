@@ -210,8 +210,8 @@ class LocationReader:
             shared.clients[key] = convert(directive, self._problems)
         elif name == "keepalive_timeout":
             shared.clients["keepalive_s"] = seconds(directive, self._problems)
-            told = seconds(directive, self._problems, args[1]) if len(args) > 1 else 0
-            shared.clients["keepalive_header_s"] = int(told)
+            if len(args) > 1:  # else clients are told what a block around it says
+                shared.clients["keepalive_header_s"] = int(seconds(directive, self._problems, args[1]))
         elif name == "gzip":
             shared.gzips = flag(directive, self._problems)
         elif name in _GZIP:
