@@ -90,6 +90,11 @@ RULES: dict[str, tuple[str, list[Asked]]] = {
         f"if ($arg_stop) {{ break; }} rewrite ^/x/(.*)$ /y/$1 break; rewrite ^/y/(.*)$ /z/$1; {SHOWN} "
         f"location /x/ {{ {APP} }} location /y/ {{ proxy_pass http://app/p/; }} location /z/ {{ return 200 z; }}",
         ["/x/1", "/y/1", "/x/1?stop=1", "/y/2?stop=1"]),
+    "conditions that nothing follows from": (
+        "location / { if ($http_x_id ~ ^(?<id>.)(.)) { } return 200 $id:$2; } "
+        "location /old { if ($path_kind) { } proxy_pass http://dead; error_page 502 =200 /new; } "
+        "location /new { return 200 $path_kind; }",
+        [("GET", "/", "X-Id: ab"), "/", "/old", "/new"]),
     "variables set in conditions": (
         "set $mode plain; set $deny ''; if ($arg_m = a) { set $mode alpha; } if ($arg_m ~ ^b(.*)$) { set $mode beta-$1; } "
         "if ($http_x_flag) { set $deny 1; } if ($arg_d) { set $deny \"${deny}2\"; } if ($deny = 12) { return 403 $deny; } "

@@ -71,7 +71,8 @@ class AnswerReader:
         inside: list[Rule] = []
         for inner in permitted(directive.block or (), "if", self._problems):
             inside += [Rule(answer=self.answer(inner))] if inner.name == "return" else self.rules(inner)
-        return [Rule(when=list(args), rules=inside)] if inside else []
+        # A condition from which nothing follows captures all the same, and looks maps up.
+        return [Rule(when=list(args), rules=inside, then="" if inside else "next")]
 
     def _rewrite(self, directive: Directive) -> list[Rule]:
         pattern, replacement, *flags = directive.args
