@@ -112,7 +112,7 @@ async def test_who_quits_waits_for_the_new_program(upstream: Start, tmp_path: Pa
         for number in (signal.SIGUSR2, signal.SIGUSR2, signal.SIGQUIT):
             os.kill(old, number)
         assert await running.ended() == 0
-        assert running.pid not in (0, old)
+        await running.until(lambda: running.pid not in (0, old))
         await load.goes_on()
         await load.end()
         assert load.faults == []
