@@ -247,7 +247,7 @@ async def test_a_request_waits_for_a_slot_that_another_worker_frees(upstream: St
             return bool((await running.status())["upstreams"]["app"]["queued"] == 10)
 
         await running.until(queued)
-        assert len(server.heads) + len(other.heads) == 2, "max_conns holds for all workers together"
+        await running.until(lambda: len(server.heads) + len(other.heads) == 2)  # max_conns holds for all workers together
         server.release.set()
         other.release.set()
         assert [(await client.answer()).status for client in clients] == [200] * 12
