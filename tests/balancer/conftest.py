@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from tests.balancer.support import Handler, Upstream
+from tests.balancer.support import Handler, Upstream, self_signed
 
 
 def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -35,12 +35,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with NAME.pem and NAME.key for two names, each its own authority, and dhparam.pem."""
     folder = tmp_path_factory.mktemp("certificates")
     for name in ("one.example", "two.example"):
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-             "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-             "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+        self_signed(folder, name)
     subprocess.run(
         ["openssl", "genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe2048", "-out",
          folder / "dhparam.pem"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -128,6 +129,18 @@ class Answer:
         self.status = int(head.split(b" ")[1])
         self.fields = fields_of(head)
         self.body = body
+
+
+def self_signed(folder: Path, name: str) -> Path:
+    """NAME.pem, its own authority, with its key beside it in NAME.key."""
+    certificate = folder / f"{name}.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+         "-keyout", certificate.with_suffix(".key"), "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate
 
 
 class RawClient:

@@ -116,12 +116,7 @@ async def test_who_quits_waits_for_the_new_program(upstream: Start, tmp_path: Pa
         await load.goes_on()
         await load.end()
         assert load.faults == []
-
-        async def all_counted() -> bool:
-            """What the old program said last may be on its way still."""
-            return bool((await running.status())["requests"] == load.answers)
-
-        await running.until(all_counted)
+        await load.is_counted()
 
 
 async def test_clients_of_those_who_served_before_are_in_the_status(upstream: Start, tmp_path: Path) -> None:

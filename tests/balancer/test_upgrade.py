@@ -18,7 +18,7 @@ from services.balancer.channel import Channel, pair
 from services.balancer.upgrade import VARIABLE, Listener, Rest, Serving
 from tests.balancer.programs import COMMAND, START_S, Program, program
 from tests.balancer.support import RawClient, Upstream, answer, request
-from tests.support.ports import free_port
+from tests.support.ports import free_port, listens
 
 Start = Callable[..., Awaitable[Upstream]]
 
@@ -55,6 +55,15 @@ class Load:
     async def end(self) -> None:
         self._over.set()
         await asyncio.gather(*self._tasks)
+
+    async def is_counted(self) -> None:
+        """Wait for the status to tell of every answer; what an old program said last may be on its way still."""
+
+        async def counted() -> bool:
+            status = await self._running.status()
+            return bool(status["requests"] == status["statuses"]["2xx"] == self.answers)
+
+        await self._running.until(counted)
 
     async def goes_on(self) -> None:
         """Wait for as many answers more as there are clients."""
@@ -95,13 +104,7 @@ async def test_a_new_program_takes_over_without_losing_a_request(
         assert (now["pid"], len(now["workers"])) == (running.pid, after if after > 1 else 0)
         assert [peer["state"] for peer in now["upstreams"]["app"]["peers"]] == ["draining", "up"]
         assert not (tmp_path / "pid.oldbin").exists()
-
-        async def all_counted() -> bool:
-            """What the old program said last may be on its way still."""
-            now = await running.status()
-            return bool(now["requests"] == now["statuses"]["2xx"] == load.answers)
-
-        await running.until(all_counted)
+        await load.is_counted()
 
 
 @pytest.mark.parametrize(("before", "after", "zone"), [(1, 2, True), (1, 2, False), (2, 1, False)])
@@ -394,8 +397,3 @@ async def test_an_address_that_is_given_up_after_an_upgrade_is_free(upstream: St
         running.signal(signal.SIGHUP)
         await running.until(lambda: not listens(second))
         assert await running.bodies(4) == "aaaa"
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

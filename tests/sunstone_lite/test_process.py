@@ -19,7 +19,7 @@ from services.common.settings import SettingsError, load
 from services.sunstone_lite.connections import Usher
 from services.sunstone_lite.settings import Settings
 from tests.sunstone_lite.conftest import Browser, Memcached, serve, wait_until
-from tests.support.ports import free_port
+from tests.support.ports import free_port, listens
 
 COMMAND = [sys.executable, "-m", "services.sunstone_lite.main"]
 
@@ -74,11 +74,6 @@ def running(tmp_path: Path, memcached: Memcached) -> tuple[subprocess.Popen[str]
     process = subprocess.Popen([*COMMAND, "--config", str(config)], stderr=subprocess.PIPE, text=True)
     wait_until(lambda: listens(port), 15)
     return process, port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_sigterm_stops_it_in_time_even_with_connections_open(running: tuple[subprocess.Popen[str], int]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import uvloop
 
 from tests.balancer.soak.run import Plan, run
+from tests.balancer.support import self_signed
 from tests.simulation.__main__ import positive, seeds
 
 LOG_LINES = 40
@@ -29,7 +29,7 @@ def main() -> int:
     option("--upgrades", action="store_true", help="replace the program in place, too")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        certificate = self_signed(Path(folder))
+        certificate = self_signed(Path(folder), "one.example")
         for seed in args.seeds:
             plan = Plan(seed=seed, clients=args.clients, workers=args.workers, upgrades=args.upgrades)
             place = Path(folder, str(seed))
@@ -41,17 +41,6 @@ def main() -> int:
                 print("the balancer's log ends:", *(place / "log").read_text().splitlines()[-LOG_LINES:], sep="\n")
                 return 1
     return 0
-
-
-def self_signed(folder: Path) -> Path:
-    """NAME.pem, with its key beside it."""
-    certificate = folder / "one.example.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=one.example", "-keyout", certificate.with_suffix(".key"), "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return certificate
 
 
 if __name__ == "__main__":
