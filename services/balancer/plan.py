@@ -53,16 +53,16 @@ class ClientRules:
     told. ``reset_timedout``: a client that is too slow is cut off, and what it has not received yet is dropped.
     """
 
-    body_timeout_s: float = 60.0
-    send_timeout_s: float = 60.0
-    keepalive_s: float = 75.0
-    keepalive_header_s: int = 0
-    keepalive_requests: int = 1000
-    keepalive_time_s: float = 3600.0
-    lingering: str = "on"
-    lingering_time_s: float = 30.0
-    lingering_timeout_s: float = 5.0
-    reset_timedout: bool = False
+    body_timeout_s: float
+    send_timeout_s: float
+    keepalive_s: float
+    keepalive_header_s: int
+    keepalive_requests: int
+    keepalive_time_s: float
+    lingering: str
+    lingering_time_s: float
+    lingering_timeout_s: float
+    reset_timedout: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Route:
 
     group: str
     names: Names
-    clients: ClientRules = field(default_factory=ClientRules)
+    clients: ClientRules
     prefix: bytes = b"/"
     pattern: re.Pattern[bytes] | None = None
     upstream_uri: bytes = b""

@@ -218,8 +218,6 @@ class _Builder(Compiler):
 
     def _sites(self) -> list[Site]:
         short = self.settings
-        if not short.listen and not short.locations:
-            return list(short.sites)
         if not short.listen or not short.locations:
             return list(short.sites)
         return [Site(listen=short.listen, tls=short.tls, locations=short.locations), *short.sites]

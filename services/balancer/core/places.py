@@ -9,10 +9,14 @@ Place = tuple[str, bytes]
 """What is limited (the name of a limit's zone; "" for clients), and the key that counts for itself."""
 
 ALL_CLIENTS: Final = ("", b"*")
+SALT_BYTES: Final = 16
 
 
 def digest(place: Place, salt: bytes) -> int:
-    """A number that stands for it, never 0; nobody who does not know the salt can choose keys that share one."""
+    """A number that stands for it, never 0; nobody who does not know the salt can choose keys that share one.
+
+    The salt has SALT_BYTES.
+    """
     zone, key = place
     hashed = hashlib.blake2b(b"%b\0%b" % (zone.encode(), key), digest_size=8, key=salt).digest()
     return int.from_bytes(hashed, "little", signed=True) or 1

@@ -17,13 +17,12 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from services.balancer.core.places import digest
+from services.balancer.core.places import SALT_BYTES, digest
 from services.balancer.core.roster import Count
 
 REFUSED = -1
 ONE = 1000  # request
 UNDELAYED = 1 << 62
-SALT_BYTES = 16
 
 Level = tuple[Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)], Count, Count]
 """Digest of zone and key, what the bucket held after its last request, and when that was."""

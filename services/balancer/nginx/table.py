@@ -50,6 +50,8 @@ _MEMORY = "nothing is written to temporary files; what is waiting is bounded in 
 _TABLES = "tables grow as they need to"
 _KERNEL = "the event loop does what is best"
 _OPENSSL = "OpenSSL does what is best"
+_CLIENT_CERTIFICATES = "certificates of clients are not asked for"
+_PASSWORDS = "passwords are not checked here"
 _NO_CACHE = "nothing is cached"
 _NO_FILE = "no files are served"
 _CHARSET = "our own answers are in UTF-8, and upstreams tell their own"
@@ -117,7 +119,7 @@ ROWS: tuple[Row, ...] = (
     Row("ssl_ecdh_curve", SITES, "auto", _OPENSSL, NONE),
     Row("ssl_conf_command", SITES, "Options PrioritizeChaCha", _OPENSSL, NONE),
     Row("ssl_early_data", SITES, "off", "", ONLY),
-    Row("ssl_verify_client", SITES, "off", "certificates of clients are not asked for", ONLY),
+    Row("ssl_verify_client", SITES, "off", _CLIENT_CERTIFICATES, ONLY),
     Row("ssl_stapling", SITES, "on", "no stapled answers are sent; clients ask by themselves", NONE),
     Row("ssl_stapling_verify", SITES, "on", "no stapled answers are sent", NONE),
     Row("ssl_trusted_certificate", SITES, "/etc/ssl/chain.pem", "of use for stapling only", NONE),
@@ -270,7 +272,7 @@ ROWS: tuple[Row, ...] = (
     Row("resolver", WIDE, "127.0.0.53 valid=30s", "names are looked up as the system does", NONE),
     Row("resolver_timeout", WIDE, "5s", "names are looked up as the system does", NONE),
     Row("satisfy", WIDE, "any", "access lists are all there is to satisfy", NONE),
-    Row("auth_basic", WIDE, "off", "passwords are not checked here", ONLY),
+    Row("auth_basic", WIDE, "off", _PASSWORDS, ONLY),
     Row("expires", WIDE, "off", _NO_EXPIRY, ONLY),
     Row("limit_rate", WIDE, "0", "the rate of answers is not limited", ONLY),
     Row("limit_rate_after", WIDE, "1m", "the rate of answers is not limited", NONE),
@@ -318,9 +320,9 @@ _REASONS = {
     "try_files": f"{_NO_FILES}, and write proxy_pass in the place of the location that try_files ends with",
     "alias": _NO_FILES,
     "autoindex": _NO_FILES,
-    "auth_basic_user_file": "passwords are not checked here",
+    "auth_basic_user_file": _PASSWORDS,
     "auth_request": "nobody else is asked who may; allow and deny, and if with return, can say it",
-    "ssl_client_certificate": "certificates of clients are not asked for",
+    "ssl_client_certificate": _CLIENT_CERTIFICATES,
     "set_real_ip_from": _REAL_IP,
     "real_ip_header": _REAL_IP,
     "real_ip_recursive": _REAL_IP,
@@ -336,7 +338,7 @@ _REASONS = {
     "proxy_cookie_flags": "proxy_cookie_path / \"/; Secure; HttpOnly\" says the same",
     "http3": "HTTP/3 is not offered",
     "mirror": "requests go to one upstream",
-    "ssl_engine": "OpenSSL does what is best",
+    "ssl_engine": _OPENSSL,
     "fastcgi_pass": "only HTTP upstreams are supported",
     "uwsgi_pass": "only HTTP upstreams are supported",
     "grpc_pass": "only HTTP/1 upstreams are supported",

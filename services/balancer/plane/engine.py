@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from services.balancer.core.groups import Group, GroupSettings
-from services.balancer.core.places import ALL_CLIENTS, OwnPlaces, Place, Places
-from services.balancer.core.rates import SALT_BYTES, Buckets, OwnBuckets
+from services.balancer.core.places import ALL_CLIENTS, SALT_BYTES, OwnPlaces, Place, Places
+from services.balancer.core.rates import Buckets, OwnBuckets
 from services.balancer.core.shared import Memory, SharedGroup
 from services.balancer.plan import ListenerPlan, Plan
 from services.balancer.plane.access_log import AccessLogs

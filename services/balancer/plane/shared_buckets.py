@@ -11,8 +11,8 @@ import fcntl
 import mmap
 import os
 
-from services.balancer.core.places import digest
-from services.balancer.core.rates import SALT_BYTES, Level, Levels, Rate, latest, risen
+from services.balancer.core.places import SALT_BYTES, digest
+from services.balancer.core.rates import Level, Levels, Rate, latest, risen
 from services.balancer.plane.zone import holder, lock_as_keeper
 
 SETS = 4096

@@ -13,13 +13,12 @@ import mmap
 import os
 from collections.abc import Mapping
 
-from services.balancer.core.places import Place, digest
+from services.balancer.core.places import SALT_BYTES, Place, digest
 from services.balancer.plane.zone import COLUMNS, holder, lock_as_keeper
 from services.common import logs
 
 BUCKETS = 4096
 WAYS = 16
-SALT_BYTES = 16
 _SALT_AT = 8
 _DIGESTS_AT = _SALT_AT + SALT_BYTES
 _DIGEST, _COUNT = 8, 4  # bytes

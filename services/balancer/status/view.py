@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import msgspec
 
@@ -101,7 +101,7 @@ def status_view(fleet: Fleet, figures: Figures, workers: list[WorkerView], uptim
             accepted=figures.accepts, active=figures.busy, idle=figures.idle, refused=figures.refused
         ),
         requests=figures.requests,
-        statuses=by_class([figures.codes]),
+        statuses=by_class(figures.codes),
         client_aborts=figures.client_aborts,
         no_live=figures.no_live,
         listeners=fleet.ports,
@@ -142,7 +142,7 @@ def peer_view(group: Group, peer: Peer, figures: GroupFigures, now: float) -> Pe
         active=of_peer.active,
         max_conns=peer.max_conns,
         requests=of_peer.requests,
-        responses=by_class([of_peer.codes]),
+        responses=by_class(of_peer.codes),
         codes={str(code): count for code, count in sorted(of_peer.codes.items())},
         sent=of_peer.sent,
         received=of_peer.received,
@@ -157,10 +157,9 @@ def peer_view(group: Group, peer: Peer, figures: GroupFigures, now: float) -> Pe
     )
 
 
-def by_class(counted: Iterable[dict[int, int]]) -> dict[str, int]:
+def by_class(codes: Mapping[int, int]) -> dict[str, int]:
     """Sums by hundreds, 1xx to 5xx; anything above counts as 5xx."""
     classes = dict.fromkeys(("1xx", "2xx", "3xx", "4xx", "5xx"), 0)
-    for codes in counted:
-        for code, count in codes.items():
-            classes[f"{min(code // 100, 5)}xx"] += count
+    for code, count in codes.items():
+        classes[f"{min(code // 100, 5)}xx"] += count
     return classes
