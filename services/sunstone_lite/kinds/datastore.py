@@ -6,7 +6,7 @@ from services.sunstone_lite.cells import Bar, State, Text
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Creation, Kind
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind
 from services.sunstone_lite.kinds.pieces import (
     CLUSTER_FIELD,
     GROUP,
@@ -18,6 +18,7 @@ from services.sunstone_lite.kinds.pieces import (
     delete,
     members,
     name_column,
+    switch,
     text,
     wide,
 )
@@ -127,19 +128,10 @@ DATASTORES = Kind(
     tables=(members("images", N_("Images"), "IMAGES/ID", heading=N_("Image")),),
     trees=(TEMPLATE_TREE,),
     actions=(
-        Action(
-            "enable",
-            N_("Enable"),
-            "play",
-            lambda oid: Call("one.datastore.enable", (oid, True)),
-            lambda item: _is_system(item) and item.number("STATE") == 1,
-        ),
-        Action(
-            "disable",
-            N_("Disable"),
-            "pause",
-            lambda oid: Call("one.datastore.enable", (oid, False)),
-            lambda item: _is_system(item) and item.number("STATE") == 0,
+        *switch(
+            "one.datastore.enable",
+            off=lambda item: _is_system(item) and item.number("STATE") == 1,
+            on=lambda item: _is_system(item) and item.number("STATE") == 0,
         ),
         delete("one.datastore.delete"),
     ),

@@ -6,7 +6,7 @@ from services.sunstone_lite.cells import Flag, Link, Moment, Number, Size, State
 from services.sunstone_lite.forms import Answers, Field, Form, Option
 from services.sunstone_lite.i18n import N_
 from services.sunstone_lite.items import Item
-from services.sunstone_lite.kinds.base import Action, Call, Column, Creation, Kind, Table
+from services.sunstone_lite.kinds.base import Call, Column, Creation, Kind, Table
 from services.sunstone_lite.kinds.pieces import (
     GROUP,
     NAME_FIELD,
@@ -16,6 +16,7 @@ from services.sunstone_lite.kinds.pieces import (
     delete,
     members,
     name_column,
+    switch,
     text,
     wide,
 )
@@ -155,19 +156,10 @@ IMAGES = Kind(
     ),
     trees=(TEMPLATE_TREE,),
     actions=(
-        Action(
-            "enable",
-            N_("Enable"),
-            "play",
-            lambda oid: Call("one.image.enable", (oid, True)),
-            lambda item: _state(item).code in ("DISABLED", "ERROR"),
-        ),
-        Action(
-            "disable",
-            N_("Disable"),
-            "pause",
-            lambda oid: Call("one.image.enable", (oid, False)),
-            lambda item: _state(item).code == "READY",
+        *switch(
+            "one.image.enable",
+            off=lambda item: _state(item).code in ("DISABLED", "ERROR"),
+            on=lambda item: _state(item).code == "READY",
         ),
         delete("one.image.delete", warning=N_("The file is removed from the datastore.")),
     ),

@@ -49,6 +49,14 @@ def delete(
     )
 
 
+def switch(method: str, *, off: Callable[[Item], bool], on: Callable[[Item], bool]) -> tuple[Action, Action]:
+    """Enable and disable by `method`, with true or false behind the id; `off` and `on` tell what may be."""
+    return (
+        Action("enable", N_("Enable"), "play", lambda oid: Call(method, (oid, True)), off),
+        Action("disable", N_("Disable"), "pause", lambda oid: Call(method, (oid, False)), on),
+    )
+
+
 OID = Column("id", "ID", lambda item: Number(item.oid))
 OWNER = text("owner", N_("Owner"), "UNAME")
 GROUP = text("group", N_("Group"), "GNAME")
